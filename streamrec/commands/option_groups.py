@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 
 def page_settings(
-    address: str | None, access: Path | None, names: list[str] | None, certificate: Path | None
+    address: str | None,
+    access: Path | None,
+    names: list[str] | None,
+    certificate: Path | None,
+    local: Path | None = None,
 ) -> WebSettings | None:
     """The page's settings; None: no page. Raises ``SettingsError``."""
     from streamrec.errors import SettingsError
 
     if address is None:
-        if access or names or certificate:
+        if access or names or certificate or local:
             raise SettingsError(
-                "--web-access, --web-name and --web-certificate belong to --web; give that too"
+                "--web-access, --web-name, --web-certificate and --web-local belong to --web; give that too"
             )
         return None
     from streamrec.core.files import too_open
@@ -46,6 +50,7 @@ def page_settings(
         access_file=access,
         public=tuple(name.rstrip("/") for name in names or ()),
         certificate=certificate,
+        local=local,
     )
 
 

@@ -129,6 +129,15 @@ WebCertificate = Annotated[
     Path | None, option(PAGE, "For https: a file with the certificate and its key.", "--web-certificate")
 ]
 
+WebLocal = Annotated[
+    Path | None,
+    option(
+        PAGE,
+        "Let admins of the page add videos below this folder as cameras, and webcams of this machine.",
+        "--web-local",
+    ),
+]
+
 EvidenceFolder = Annotated[
     Path | None, option(EVENTS, "Write a video of each event into this folder.", "--evidence")
 ]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from streamrec.core.redact import redact
 from streamrec.errors import StreamrecError, need
-from streamrec.sources.discovery.local import Interface, interfaces, webcams
+from streamrec.sources.discovery.local import Interface, interfaces, videos, webcams
 from streamrec.web.access_control import Refused
 from streamrec.web.live import LiveState
 from streamrec.web.roles import Role, needs
@@ -37,7 +38,7 @@ class InterfaceJson(BaseModel):
 
 
 class WebcamJson(BaseModel):
-    """A webcam of the machine that watches. It is named in cameras.toml alone, by its number."""
+    """A webcam of the machine that watches; its number is its address."""
 
     number: int
     device: str
@@ -50,6 +51,10 @@ class PlacesJson(BaseModel):
     version: int
     interfaces: list[InterfaceJson]
     webcams: list[WebcamJson]
+    may_add: bool = Field(
+        description="whether the page may add webcams and videos of this machine: --web-local"
+    )
+    videos: list[str] = Field(description="paths of those that may be added")
 
 
 class SearchNetwork(BaseModel):
@@ -108,10 +113,14 @@ class DeviceJson(BaseModel):
 
 def discovery_routes(
     live: LiveState,
+    folder: Path | None = None,
     networks: Callable[[], list[Interface]] = interfaces,
     group: tuple[str, int] | None = None,
 ) -> APIRouter:
-    """Searching a network, and asking one of the devices found. ``group``: another multicast group, for tests."""
+    """Searching a network, and asking one of the devices found.
+
+    ``folder``: whose videos the page may add. ``group``: another multicast group, for tests.
+    """
     router = APIRouter(tags=["manage"])
     searching, asking = asyncio.Lock(), asyncio.Lock()
     devices: dict[str, Found] = {}  # of the last search
@@ -128,13 +137,18 @@ def discovery_routes(
     @router.get("/api/v1/discovery", response_model=PlacesJson)
     @needs(Role.admin)
     async def places() -> Any:
-        """The networks that may be searched, and the webcams of this machine."""
-        found = await asyncio.to_thread(lambda: (networks(), webcams()))
-        return {
-            "version": _VERSION,
-            "interfaces": [asdict(one) for one in found[0]],
-            "webcams": [asdict(one) for one in found[1]],
-        }
+        """The networks that may be searched, and the webcams and videos of this machine."""
+
+        def work() -> dict[str, Any]:
+            return {
+                "version": _VERSION,
+                "interfaces": [asdict(one) for one in networks()],
+                "webcams": [asdict(one) for one in webcams()],
+                "may_add": folder is not None,
+                "videos": [] if folder is None else videos(folder),
+            }
+
+        return await asyncio.to_thread(work)
 
     @router.post("/api/v1/discovery/search", response_model=SearchJson)
     @needs(Role.admin, audit="cameras searched", fields=("interface",))

@@ -273,7 +273,8 @@ class LiveState(Sink):
     ) -> list[Entry]:
         """Events as of ``History.query``, of the cameras that a client may see."""
         seen = _seen_by(who, camera)
-        return [] if seen == [] else self.history.query(camera=seen, **conditions)
+        found = [] if seen == [] else self.history.query(camera=seen, **conditions)
+        return [self._as_seen(who, entry) for entry in found]
 
     def similar_for(
         self, who: Identity, entry: Entry, *, camera: Iterable[str] | None = None, **conditions: Any
@@ -285,14 +286,20 @@ class LiveState(Sink):
     def entry_for(self, who: Identity, id: str) -> Entry | None:
         """One event; None where there is none, or of a camera that a client may not see."""
         entry = self.history.get(id)
-        return entry if entry is not None and who.sees(entry.camera) else None
+        return self._as_seen(who, entry) if entry is not None and who.sees(entry.camera) else None
 
     def event_for(self, who: Identity, entry: Entry) -> dict[str, Any]:
         """An event as ``event`` has it; what it is based on only as far as a client may see it. Reads the history."""
-        shown = self.event(entry)
-        if who.cameras is not None:
-            shown["based_on"] = [id for id in entry.based_on if self.entry_for(who, id) is not None]
-        return shown
+        return self.event(self._as_seen(who, entry))
+
+    def _as_seen(self, who: Identity, entry: Entry) -> Entry:
+        """An event without the ids of events of cameras that a client may not see."""
+        if who.cameras is None or not entry.based_on:
+            return entry
+        found = ((id, self.history.get(id)) for id in entry.based_on)
+        return replace(
+            entry, based_on=tuple(id for id, one in found if one is not None and who.sees(one.camera))
+        )
 
     def event(self, entry: Entry) -> dict[str, Any]:
         """An event as the API returns it, with its correction."""

@@ -83,6 +83,7 @@ class PageContext:
     log_error: Callable[[BaseException], None]  # called with unexpected errors
     teach: TeachDesk | None = None  # the lesson; None: there is none
     fleet: FleetService | None = None  # the head of a fleet; None: the cameras run in this process
+    local: Path | None = None  # a folder whose videos the page may add, and webcams with it
     receivers: ReceiverDesk | None = None  # of notifications; None: there are none
     open_files: int = 0  # evidence files that are being sent
 
@@ -146,8 +147,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         from streamrec.web.discovery_routes import discovery_routes
         from streamrec.web.settings_routes import settings_routes
 
-        routers.append(discovery_routes(context.live))
-        routers.append(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
+        routers.append(discovery_routes(context.live, context.local))
+        routers.append(
+            settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ, context.local))
+        )
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 

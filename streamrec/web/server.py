@@ -64,6 +64,7 @@ make a file of them with `streamrec access page.access`, and give --web-access p
     public: tuple[str, ...] = ()  # addresses of a proxy or other names that lead here
     certificate: Path | None = None
     key: Path | None = None
+    local: Path | None = None  # a folder whose videos the page may add as cameras, and webcams with it
 
     def __post_init__(self) -> None:
         if not self.is_loopback and not self.access:
@@ -73,6 +74,8 @@ make a file of them with `streamrec access page.access`, and give --web-access p
             )
         if self.public and not self.access:
             raise SettingsError("--web-name leads others here: it needs --web-access, a password or a token")
+        if self.local is not None and not self.local.is_dir():
+            raise SettingsError(f"--web-local {self.local}: there is no such folder")
         for address in self.public:
             if not re.fullmatch(r"https?://[^/?#@\s]+", address):
                 raise SettingsError(f"--web-name {address}: give an address like https://cameras.example.org")
@@ -242,6 +245,7 @@ class Server:
             fleet=self.fleet,
             receivers=self.receivers,
             audit=audit,
+            local=settings.local,
             most_connections=self.most,
             log=self.log,
             log_error=self._log_error,

@@ -1,9 +1,10 @@
-"""Cameras of this machine: webcams, and the networks on which others may be searched for."""
+"""Cameras of this machine: webcams and videos, and the networks on which others may be searched for."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
 import struct
 import sys
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamrec.core.text import printable
+from streamrec.sources.files import VIDEO_ENDINGS
 
 _FOLDER = Path("/sys/class/video4linux")
+_IMAGES = (".jpg", ".jpeg", ".png")
 _ADDRESS_OF_INTERFACE = 0x8915  # SIOCGIFADDR
 
 
@@ -44,6 +47,19 @@ def webcams(folder: Path = _FOLDER) -> list[Webcam]:
                 name = printable((entry / "name").read_text(errors="replace").strip())[:100]
             found.append(Webcam(int(number), f"/dev/{entry.name}", name))
     return sorted(found, key=lambda one: one.number)
+
+
+def videos(folder: Path, most: int = 500) -> list[str]:
+    """The videos below a folder, and its folders that hold images; links are not followed."""
+    top, found = folder.resolve(), []
+    for place, folders, names in os.walk(top):
+        folders.sort()
+        found += [Path(place, name) for name in sorted(names) if name.lower().endswith(VIDEO_ENDINGS)]
+        if Path(place) != top and any(name.lower().endswith(_IMAGES) for name in names):
+            found.append(Path(place))
+        if len(found) >= most:
+            break
+    return [str(path) for path in found if str(path).isprintable() and not path.is_symlink()][:most]
 
 
 def interfaces() -> list[Interface]:

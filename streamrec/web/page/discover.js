@@ -10,11 +10,11 @@ export function findCamera(take) {
   const network = h("select", { id: "find-network" });
   const search = h("button", { type: "button", class: "primary", text: "Search", disabled: true, onclick: run });
   const status = h("p", { class: "soft", role: "status" }), wrong = h("p", { class: "wrong", role: "alert" });
-  const list = h("div", { class: "rows" });
+  const list = h("div", { class: "rows" }), here = h("div", { class: "rows" });
   const dialog = h("dialog", { "aria-labelledby": "find-title" }, h("div", { class: "sheet" },
     h("header", {}, h("h2", { id: "find-title", text: "Find cameras" }), closeButton(() => dialog.close())),
     h("p", { class: "soft", text: "Cameras that speak ONVIF answer. What they say of themselves is not checked: know your cameras before you give them a password." }),
-    h("div", { class: "row" }, h("div", { class: "field" }, h("label", { for: network.id, text: "Network of the machine that watches" }), network), search), status, wrong, list));
+    h("div", { class: "row" }, h("div", { class: "field" }, h("label", { for: network.id, text: "Network of the machine that watches" }), network), search), status, wrong, list, here));
 
   async function work(what, busy) {
     setText(wrong, "");
@@ -75,13 +75,22 @@ export function findCamera(take) {
     return row;
   }
 
+  /** Webcams and videos of the machine that watches. */
+  function hereOf({ webcams, videos, may_add: mayAdd }) {
+    const rows = [...webcams.map((one) => [String(one.number), one.name || one.device]), ...videos.map((path) => [path, path.split("/").at(-1)])];
+    if (!rows.length) return [];
+    return [h("h3", { text: "On the machine that watches" }), mayAdd ? "" : h("p", { class: "soft", text: "They are named in cameras.toml; with --web-local they can be added here." }),
+      ...rows.map(([address, name]) => h("div", { class: "row stream" }, h("div", {}, h("p", {}, h("bdi", { text: name })), h("p", { class: "soft address", text: address })),
+        mayAdd ? h("button", { type: "button", class: "button", text: "Use", "aria-label": `Use ${name}`, onclick: () => { take({ address, user: "", password: "", name }); dialog.close(); } }) : null))];
+  }
+
   openDialog(dialog);
   work(() => ask("/api/v1/discovery"), "").then((found) => {
     if (!found) return;
     network.replaceChildren(...found.interfaces.map((one) => h("option", { value: one.address, text: `${one.address} (${one.name})` })));
     search.disabled = !found.interfaces.length;
     if (!found.interfaces.length) setText(status, "This machine has no network that could be searched.");
-    if (found.webcams.length) setText(status, `Webcams of this machine: ${found.webcams.map((one) => `${one.number} (${one.name || one.device})`).join(", ")}. They are named in cameras.toml.`);
+    here.replaceChildren(...hereOf(found));
     search.focus();
   });
 }

@@ -10,6 +10,18 @@ from streamrec.web import discovery_routes
 from tests.helpers.onvif_device import OnvifDevice
 
 
+def videos_of(tmp_path):
+    """A folder with a video, a video in a folder, a link out of it and a text."""
+    folder = tmp_path / "videos"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.mp4", "more/b.mkv", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    (tmp_path / "secret.mp4").write_bytes(b"x")
+    (folder / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+    (folder / "out").symlink_to(tmp_path)
+    return folder
+
+
 @pytest.fixture
 def finding(open_page, tmp_path, monkeypatch):
     """A page on a machine whose only network is the loopback one, with one camera in it."""
@@ -19,10 +31,12 @@ def finding(open_page, tmp_path, monkeypatch):
         make, search = discovery_routes.discovery_routes, ws_discovery.search
         networks = lambda: [Interface("lo", "127.0.0.1")]  # noqa: E731
         monkeypatch.setattr(
-            discovery_routes, "discovery_routes", lambda live: make(live, networks, device.group)
+            discovery_routes,
+            "discovery_routes",
+            lambda live, local: make(live, local, networks, device.group),
         )
         monkeypatch.setattr(ws_discovery, "search", lambda interface, group: search(interface, 0.6, group))
-        page = open_page("yard", file=file)
+        page = open_page("yard", file=file, local=videos_of(tmp_path))
         with page.logged_in() as client:
             yield (
                 page,
@@ -73,3 +87,29 @@ def test_nothing_but_what_the_search_found_is_asked(finding):
     refused = post("streams", device="1", user="admin", password="wrong-pw-77")
     assert refused.status_code == 422 and "refuses this user and password" in refused.text
     assert "wrong-pw-77" not in refused.text and device.asked.count("GetProfiles") == 0
+
+
+def test_videos_below_the_folder_can_be_added_and_nothing_else(finding, tmp_path):
+    _, _, _, client = finding
+    folder = tmp_path / "videos"
+    places = client.get("/api/v1/discovery").json()
+    assert places["may_add"] is True
+    assert places["videos"] == [str(folder / "a.mp4"), str(folder / "more" / "b.mkv")]
+
+    def put(address: str):
+        revision = client.get("/api/v1/settings").json()["revision"]
+        change = {"name": "video", "address": address, "enabled": False}
+        return client.put(
+            "/api/v1/settings/camera", json={"revision": revision, "camera": None, "change": change}
+        )
+
+    for address in [
+        "/etc/passwd", str(tmp_path / "secret.mp4"), str(folder / "link.mp4"), str(folder / "out" / "secret.mp4"),
+        f"{folder}/../secret.mp4", f"{folder}/more/../a.mp4", str(folder / "notes.txt"), str(folder), "/dev/video0",
+        str(folder / "none.mp4"), f"{folder}/a.mp4\x00", f"/{folder}/a.mp4", f"file://{folder}/a.mp4",
+        "videos/a.mp4", "99", "concat:" + str(folder / "a.mp4"), "/proc/self/environ",
+    ]:  # fmt: skip
+        answer = put(address)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "not_possible"), address
+    assert put(str(folder / "a.mp4")).status_code == 200
+    assert put(str(folder / "more")).status_code == 422  # the name is taken
