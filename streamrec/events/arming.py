@@ -11,6 +11,7 @@ clock jumps; where the clock is set back and a time comes twice, it counts the f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -20,6 +21,7 @@ from streamrec.events.rules import Happening, Pattern
 
 ARMED, DISARMED = "armed", "disarmed"  # profiles that every file has: all events, and none
 _LOOK_AHEAD = 8  # days in which a weekly schedule repeats
+SCHEDULE = "schedule"  # in place of a profile: as the schedule says; of a time: until it changes next
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -84,7 +86,7 @@ class Snooze:
 
     camera: str
     label: str = ""  # "": all
-    until: float
+    until: float = math.inf  # inf: until it is ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +193,12 @@ def active(rules: ArmingRules, state: ArmingState, at: float) -> Active:
     return Active(profile=known[name], cause="usual" if name == rules.usual else "schedule")
 
 
-def answer(rules: ArmingRules, state: ArmingState, event: Happening, at: float) -> Answer:
+def answer(
+    rules: ArmingRules, state: ArmingState, event: Happening, at: float, in_force: Active | None = None
+) -> Answer:
     """Whether receivers are notified of an event that began at this moment.
+
+    ``in_force``: the profile at this moment, where it is known already.
 
     >>> fall = Happening(id="1", camera="bath", label="fall", started=0.0)
     >>> state = ArmingState(snoozes=(Snooze(camera="bath", until=600.0),))
@@ -206,9 +212,9 @@ def answer(rules: ArmingRules, state: ArmingState, event: Happening, at: float) 
             and (not snooze.label or snooze.label == event.label)
         ):
             what = f"{snooze.label} of {snooze.camera}" if snooze.label else snooze.camera
-            until = clock(snooze.until, rules.zone, at)
-            return Answer(armed=False, reason=f"{what} is snoozed until {until}")
-    now = active(rules, state, at)
+            ends = "" if math.isinf(snooze.until) else f" until {clock(snooze.until, rules.zone, at)}"
+            return Answer(armed=False, reason=f"{what} is snoozed{ends}")
+    now = in_force or active(rules, state, at)
     if now.profile.fits(event):
         return Answer(armed=True)
     how = {"hand": "chosen by hand", "schedule": "by schedule", "usual": "the usual one"}[now.cause]
@@ -262,7 +268,7 @@ class ArmedCamera:
 
     name: str
     labels: tuple[ArmedLabel, ...] = ()
-    snoozed_until: float | None = None  # the whole camera
+    snoozed_until: float | None = None  # the whole camera; inf: until that is ended
 
     @property
     def armed(self) -> str:
@@ -275,16 +281,15 @@ def overview(
     rules: ArmingRules, state: ArmingState, cameras: Mapping[str, Sequence[tuple[str, str]]], at: float
 ) -> tuple[ArmedCamera, ...]:
     """What is armed now, of cameras with their pairs of model and label; an event in any zone counts."""
-    found = []
+    found, now = [], active(rules, state, at)
     for name, actions in cameras.items():
         labels: dict[str, ArmedLabel] = {}
         for model, label in actions:
             event = Happening(id="", camera=name, label=label, model=model, started=at)
-            given = answer(rules, state, event, at)
-            if not given.armed and not _is_snoozed(state, name, label, at):
-                now = active(rules, state, at)
-                if any(_fits_in_a_zone(pattern, event) for pattern in now.profile.armed):
-                    given = Answer(armed=True)
+            given = answer(rules, state, event, at, now)
+            in_a_zone = any(_fits_in_a_zone(pattern, event) for pattern in now.profile.armed)
+            if in_a_zone and not given.armed and not _is_snoozed(state, name, label, at):
+                given = Answer(armed=True)
             before = labels.get(label)
             if before is None or given.armed:
                 labels[label] = ArmedLabel(label=label, armed=given.armed, reason=given.reason)

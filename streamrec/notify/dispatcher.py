@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from streamrec.core.context import Closing
@@ -24,19 +25,23 @@ from streamrec.notify.arming import Arming
 from streamrec.notify.configured import names_of_receivers, receivers_of
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
+from streamrec.notify.opinion import SecondOpinion
 from streamrec.notify.pictures import PictureMaker
 from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
+from streamrec.outputs.history.vectors import EventVector, vector_of
 from streamrec.outputs.plugins import load_sink
+from streamrec.outputs.recording.recorder import Recorder
 from streamrec.outputs.sink import Sink
 from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
+from streamrec.runtime.feature_memory import FeatureMemory, Span
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.evidence import Privacy
-from streamrec.types import Event, Health, Result
+from streamrec.types import ActionEnded, Event, Health, Result
 
 _AGAIN_SECONDS = 60.0  # between two logs of the same failure
 _SHOWN = "shown"  # an event also waits until the result that it came with was shown
@@ -45,7 +50,12 @@ _LAST_SECONDS = 1.0  # at the end for sending what is due
 _WRITE_SECONDS = 2.0  # at the end for what waits to be written
 # A history that cannot be written for longer holds back nothing: an alarm is sent without it.
 _HOLD_SECONDS = 30.0
+_MOST_VECTORS = 100  # where more waits to be written, no further vectors are made: their features are large
 _HELD_RESULTS = 16  # results for plug-in sinks that wait for the commit of an event
+
+
+def _vector(span: Span) -> EventVector | None:
+    return vector_of(span.kind, span.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +110,17 @@ class Dispatcher(Closing):
         self.history: History | None = None
         self.evidence: Evidence | None = None
         self._pictures: PictureMaker | None = None  # where a receiver wants them
+        self._opinion: SecondOpinion | None = None
         self._privacy: dict[str, str] = {}  # of cameras with a setting of their own
         self.receivers: dict[str, Receiver] = {}  # by name
         self._closed = False
         self._sinks: list[Sink] = []
-        self._stream: StreamOut | None = None
+        self._live: list[StreamOut | Recorder] = []  # of frames that are drawn anew for them
         self._recorder: FlightRecorder | None = None
+        self._features = FeatureMemory()  # nothing is in it where there is no history
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         self._settled_listeners: list[Callable[[Entry], object]] = []
+        self._opinion_listeners: list[Callable[[Entry], object]] = []
         # The queue of notifications; the first is run when everything that it needs is committed.
         self._queue: deque[_Call] = deque()
         # By the announcement's id: the entry as it is on the disk, until the listeners get it.
@@ -131,9 +144,11 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            kept = settings.evidence.privacy if settings.evidence else ""
             if settings.stream is not None:
-                kept = settings.evidence.privacy if settings.evidence else ""
-                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
+                self._live.append(StreamOut(settings.stream, log=self._log, privacy=kept))
+            if settings.recording is not None:
+                self._live.append(Recorder(settings.recording, log=self._log, privacy=kept))
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -157,6 +172,14 @@ class Dispatcher(Closing):
                 self.history.pictures, self._privacy_of, made=self._picture_made, warn=self.warn
             )
         self.receivers |= receivers_of(settings, self.history, self._log)
+        if settings.opinion is not None:
+            self._opinion = SecondOpinion(
+                settings.opinion,
+                self.history,
+                self._privacy_of,
+                judged=self._has_opinion,
+                log=self._log,
+            )
         if settings.evidence is not None:
             self.evidence = Evidence(
                 settings.evidence, self.history, on_evidence=self._notify_receivers, warn=self.warn
@@ -176,16 +199,23 @@ class Dispatcher(Closing):
             receiver.arming(self.arming)
         for decider in (self.arming, *self._deciders):
             self.gate.add(decider)
+        if self._opinion is not None:  # the last: what is kept anyway costs no question
+            self.gate.add(self._opinion)
         self.gate.start()
         history.start(self._kept, unkept=self._not_kept, decide=self.gate.decide, poll=self.gate.poll)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     @property
+    def recordings(self) -> Path | None:
+        """The folder of the continuous recordings; None: there are none."""
+        return next((one.folder for one in self._live if isinstance(one, Recorder)), None)
+
+    @property
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._stream or self._recorder)
+        return bool(kept or self._sinks or self._live or self._recorder)
 
     def camera(
         self,
@@ -207,8 +237,8 @@ class Dispatcher(Closing):
         self._privacy[name] = privacy
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
-        if self._stream is not None:
-            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
+        for one in self._live:
+            one.threads.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
             is_seen = self._privacy_of(name) is Privacy.full
             (self._recorder.unseen.discard if is_seen else self._recorder.unseen.add)(name)
@@ -257,18 +287,26 @@ class Dispatcher(Closing):
 
     def use_arming(self, rules: ArmingRules | None) -> None:
         """These profiles and schedules from now on; without a history nothing is armed or not."""
-        if self.arming is not None:
-            self.arming.use(rules)
+        if self.arming is None:
+            return
+        before = self.arming.rules
+        self.arming.use(rules)
+        if self.arming.rules != before:
+            self._log(f"[arming] has changed: the profile {self.arming.profile} is in force")
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
-        """The recognizer to use: where a flight recorder runs, one that records its steps."""
-        return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
+        """The recognizer to use: where a flight recorder runs, one that records its steps; where there is a history,
+        one whose features are kept, for the vectors of events."""
+        if self._recorder is not None:
+            recognizer = self._recorder.recorded(recognizer)
+        return recognizer if self.history is None else self._features.watching(recognizer)
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
         self._actions.pop(name, None)
-        if self._stream is not None:
-            self._stream.remove(name)
+        self._features.forget(name)
+        for one in self._live:
+            one.threads.remove(name)
         if self.arming is not None:
             self.arming.forget(name)
         if self._rules is not None:
@@ -291,6 +329,15 @@ class Dispatcher(Closing):
         """With a history: call ``listener`` with each event that was held, when it is decided on; it must not wait."""
         self._settled_listeners.append(listener)
 
+    @property
+    def leaves(self) -> str:
+        """What leaves the machine for second opinions, in words; "": nothing does."""
+        return "" if self._opinion is None else self._opinion.statement
+
+    def on_opinion(self, listener: Callable[[Entry], object]) -> None:
+        """With a history: call ``listener`` with each event that has a second opinion now, as on the disk."""
+        self._opinion_listeners.append(listener)
+
     def write(self, result: Result) -> Result:
         """Pass a result to all outputs; the result as it may be shown at once.
 
@@ -310,8 +357,8 @@ class Dispatcher(Closing):
                 else:
                     self._emit(further)
         self._to_pictures(result, noted)
-        if self._stream is not None:
-            self._stream.write(result)
+        for one in self._live:
+            one.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -338,6 +385,8 @@ class Dispatcher(Closing):
         """What needs frames: the pictures of notifications, and the evidence."""
         if self._pictures is not None and noted:
             self._pictures.write(result, noted)
+        if self._opinion is not None:
+            self._opinion.write(result, noted)
         if self.evidence is not None:
             self.evidence.write(result, noted)
 
@@ -354,7 +403,17 @@ class Dispatcher(Closing):
                 self._append(_Call(needs, partial(self._call, committed, one.id), camera=source))
             self._lost_next.clear()
             self._changed.notify_all()
+        for event, one in zip(result.events, noted, strict=True):
+            self._describe(history, event, one.entry)
         return noted
+
+    def _describe(self, history: History, event: Event, entry: Entry) -> None:
+        """Keep the vector of an event that has ended; it is made in the history's thread."""
+        if not isinstance(event, ActionEnded) or entry.rule is not None or history.behind > _MOST_VECTORS:
+            return
+        span = self._features.span(entry.camera, entry.model, entry.person, event.started, event.timestamp)
+        if span is not None:
+            history.describe(entry.id, partial(_vector, span))
 
     def _append(self, call: _Call) -> None:
         self._queue.append(call)
@@ -418,6 +477,13 @@ class Dispatcher(Closing):
         if entry.decision is Outcome.deliver:
             for receiver in self.receivers.values():
                 receiver.picture(entry, jpeg)
+
+    def _has_opinion(self, entry: Entry) -> None:
+        """Called by the history's thread: a second opinion on an event is on the disk."""
+        with self._changed:
+            for listener in self._opinion_listeners:
+                self._queue.append(_Call(set(), partial(listener, entry), camera=entry.camera))
+            self._changed.notify_all()
 
     def _settled(self, entry: Entry) -> None:
         """Called by the history's thread: it is decided on an event that was held."""
@@ -555,6 +621,8 @@ class Dispatcher(Closing):
             steps.append(self._recorder.close)
         if self._pictures is not None:
             steps.append(self._pictures.close)
+        if self._opinion is not None:
+            steps.append(partial(self._opinion.close, _PATIENCE))
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
@@ -562,8 +630,7 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
-        if self._stream is not None:
-            steps.append(self._stream.close)
+        steps += [one.close for one in self._live]
         self._closed = True
         for step in steps:
             try:

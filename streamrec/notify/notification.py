@@ -72,7 +72,9 @@ def notification_of(
         facts.append(f"{data['repetitions']} ×")
     if kind is Kind.evidence:
         facts.append("the video is there")
-    lines = [" · ".join(map(printable, facts)), *_summary(held)]
+    if data.get("verdict"):
+        facts.append(f"second opinion: {data['verdict']}")
+    lines = [" · ".join(map(printable, facts)), *_opinion(data), *_summary(held)]
     return Notification(
         event=str(data["id"]),
         kind=kind,
@@ -82,6 +84,15 @@ def notification_of(
         link=link_to(public_url, str(data["id"])),
         picture=picture,
     )
+
+
+def _opinion(data: dict[str, Any]) -> list[str]:
+    """The second opinion, in one line; none where there is none."""
+    verdict, text = data.get("verdict"), str(data.get("opinion") or "")
+    if verdict is None:
+        return []
+    said = f"Second opinion: {'none' if verdict == 'unjudged' else verdict}"
+    return [printable(f"{said}. {text}" if text else said)]
 
 
 def _summary(held: Iterable[dict[str, Any]]) -> list[str]:

@@ -7,19 +7,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import Undelivered
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.history.records import Announcement, Entry, Kind, Message, new_id
 from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import TABLES
-
-if TYPE_CHECKING:
-    from streamrec.notify.arming import Arming
 
 _PICTURE_SECONDS = 1.0  # for which a message waits for its picture, at most
 
@@ -46,7 +44,7 @@ class Receiver(ABC):
         labels = dict.fromkeys(label for own in actions.values() for label in own)
         self.camera(name, tuple(labels), " + ".join(filter(None, actions)))
 
-    def arming(self, arming: Arming) -> None:  # noqa: B027 (most receivers choose nothing)
+    def arming(self, arming: ArmingService) -> None:  # noqa: B027 (most receivers choose nothing)
         """What is armed can be asked and chosen here; called once, before any camera."""
 
     def remove(self, name: str) -> None:  # noqa: B027 (most receivers need none)

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamrec.core.messages import shortened
-from streamrec.events.arming import ARMED, BUILT_IN, DAYS, ArmingRules, Profile, Schedule
+from streamrec.events.arming import ARMED, BUILT_IN, DAYS, SCHEDULE, ArmingRules, Profile, Schedule
 from streamrec.events.rules import Pattern
 from streamrec.settings.rules_table import Camera, is_zone, pattern_of, time_of_day
 from streamrec.settings.toml import Reader, is_name, no_such_key
@@ -17,7 +17,7 @@ LONGEST_NAME = 60  # letters
 _MOST_PROFILES = 50
 _MOST_SCHEDULES = 30
 _MOST_PATTERNS = 50  # of one profile
-_BUILT_IN = tuple(profile.name for profile in BUILT_IN)
+_BUILT_IN = (*(profile.name for profile in BUILT_IN), SCHEDULE)  # names that mean something
 _KEYS = ("time_zone", "usual", "profile", "schedule")
 _PROFILE_KEYS = ("name", "armed")
 _SCHEDULE_KEYS = ("profile", "days", "from", "until")
@@ -50,9 +50,9 @@ def arming_of(
     profiles: list[Profile] = []
     for number, one in enumerate(tables, 1):
         profile = _profile(one, cameras, reader, number)
-        if any(profile.name == known.name for known in (*BUILT_IN, *profiles)):
+        if profile.name in _BUILT_IN or any(profile.name == known.name for known in profiles):
             twice = (
-                "every file has it; choose another name"
+                "it has a meaning of its own; choose another name"
                 if profile.name in _BUILT_IN
                 else "it stands there twice"
             )

@@ -48,12 +48,14 @@ _DEFAULT_KEYS = (
 )
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "line", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
-_SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name variables; in a file, one a line
 _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
-_SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
+_SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name variables; in a file, one a line
+# Their values are shown, however random they are.
+_SHOWN_KEYS = ("name", "file", "folder", "host", "model", "question", "content_type", "sub_label")
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
 TABLES: list[str] = [
-    "history", "evidence", "notify", "webhook", "mqtt", "ntfy", "apprise", "frigate", "http", "sink", "stream"
+    "history", "evidence", "notify", "webhook", "mqtt", "ntfy", "apprise", "frigate", "http", "opinion", "sink",
+    "stream", "recording",
 ]  # fmt: skip
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
@@ -66,9 +68,11 @@ _LIMITS = {
     "timeout": Limits(0.1, 600, unit="seconds"),
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
+    "most_per_day": Limits(0, 1_000_000, whole=True),
     "most_per_hour": Limits(0, 100_000, whole=True),
     "most_per_hour_camera": Limits(0, 100_000, whole=True),
     "fps": FPS,
+    "segment": Limits(10, 86_400, unit="seconds"),
     "kbit": Limits(50, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event

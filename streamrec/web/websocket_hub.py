@@ -4,8 +4,8 @@
 and then the newest; states are replaced by newer ones. Only events are queued; a viewer with too many of them is
 disconnected, and loads them again when it reconnects.
 
-Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "fleet" | "event" | "changed", "version": 1,
-...}``, and binary messages of images, each as::
+Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "fleet" | "arming" | "event" | "changed",
+"version": 1, ...}``, and binary messages of images, each as::
 
     1 byte   length of the name      the camera's name in UTF-8
     2 bytes  requested width         8 bytes  time, seconds since 1970 (float)
@@ -33,7 +33,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.records import FleetService
+from streamrec.web.arming_view import arming_for
 from streamrec.web.fleet_pictures import RemotePictures
 from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage, LocalPictures
 from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, json_bytes
@@ -59,6 +61,7 @@ SENT: Mapping[str, Needs] = MappingProxyType(
         "pictures": Needs(Role.viewer, Cameras.named),  # the binary messages
         "event": Needs(Role.viewer, Cameras.named),
         "fleet": Needs(Role.viewer, Cameras.all),
+        "arming": _FILTERED,
     }
 )
 RECEIVED: Mapping[str, Needs] = MappingProxyType(
@@ -105,6 +108,7 @@ class WebSocketHub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._built = -1.0
         self._cameras: dict[str, Any] = {}  # the state of all cameras
+        self._arming: dict[str, Any] = {}  # what of all cameras is armed
         # The same as JSON and as a message, of some cameras: for users who may see no others.
         self._of_some: dict[frozenset[str], tuple[bytes, str]] = {}
         self.cameras_json = b"{}"
@@ -118,6 +122,8 @@ class WebSocketHub:
         self.live.on_event = self._event_from_thread
         self.encoder.begin()
         self._tasks = [self._loop.create_task(self._tick())]
+        if self.live.arming is not None:
+            self._tasks.append(self._loop.create_task(self._follow_arming(self.live.arming)))
         if not self.live.history.in_memory:  # evidence is attached only to a file's events
             self._tasks.append(self._loop.create_task(self._follow_history()))
         if self._fleet is not None:
@@ -162,6 +168,8 @@ class WebSocketHub:
         for type, text in self._states.items():
             if type == "cameras" and who.cameras is not None:
                 found.append((type, self._of(who.cameras)[1]))
+            elif type == "arming" and who.cameras is not None:
+                found.append((type, _arming_text(arming_for(who, self._arming))))
             elif type in SENT and SENT[type].allows(who):
                 found.append((type, text))
         return found
@@ -233,6 +241,26 @@ class WebSocketHub:
         of_some = {"event": {**shown, "based_on": []}}
         self.broadcast("event", {"event": shown}, camera=entry.camera, of_some=of_some)
 
+    async def _follow_arming(self, arming: ArmingService) -> None:
+        """Send what is armed, whenever that has changed. One at a time, so that the newest state is sent last."""
+        changed, loop = asyncio.Event(), self._loop
+        assert loop is not None
+
+        def notice() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(changed.set)
+
+        arming.on_change(notice)
+        changed.set()
+        while True:
+            await changed.wait()
+            changed.clear()
+            try:
+                self._arming = await asyncio.to_thread(arming.status)
+                self._replace("arming", _arming_text(self._arming))
+            except Exception as error:
+                self._log_error(error)
+
     def _images_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
@@ -290,6 +318,11 @@ class WebSocketHub:
 
     def _newest_events(self, who: Identity) -> list[dict[str, Any]]:
         return [self.live.event_for(who, entry) for entry in self.live.events_for(who, limit=EVENTS_PER_PAGE)]
+
+
+def _arming_text(status: dict[str, Any]) -> str:
+    """The message of what is armed."""
+    return json_bytes({"type": "arming", "version": VERSION, "arming": status}).decode()
 
 
 def _cameras_text(state: bytes) -> str:

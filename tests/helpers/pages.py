@@ -133,20 +133,25 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
 
     def start(
         *names: str,
+        recordings: Path | None = None,
         guarded: bool = False,
         history: Any = None,
         file: Path | None = None,
         teach: Any = None,
         corrections: Any = None,
+        receivers: Any = None,
         fleet: Any = None,  # makes one of the live state; its cameras are then those of the fleet
+        arming: Any = None,  # makes what is armed of the history
         **settings: Any,
     ) -> Page:
         live = LiveState(history, corrections=corrections)
+        live.recordings = recordings
         actors = {name: Actor(name, live) for name in names or (() if fleet else ("door", "yard"))}
         live.beat(actors.values())
         service = None if fleet is None else fleet(live)
+        live.arming = None if arming is None else arming(live.history)
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
-        server = Server(chosen, live, file=file, teach=teach, fleet=service)
+        server = Server(chosen, live, file=file, teach=teach, fleet=service, receivers=receivers)
         server.start()
         begun.append(server)
 

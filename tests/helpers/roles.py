@@ -42,6 +42,7 @@ def every_route() -> list[BaseRoute]:
     part: Any = SimpleNamespace()
     live = LiveState()
     live.corrections = part
+    live.recordings = part
     context = PageContext(
         live=live,
         hub=WebSocketHub(live),

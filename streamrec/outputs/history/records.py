@@ -69,6 +69,9 @@ class Entry:
     decided_by: str | None = None
     reason: str | None = None
     held_until: float | None = None
+    verdict: str | None = None  # of a second opinion: yes, no, unsure or unjudged; None: none was asked for
+    opinion: str | None = None  # what the model describes; of an event that is unjudged, why
+    judged_by: str | None = None  # the model, and the host that runs it
 
     @property
     def duration(self) -> float | None:
@@ -100,6 +103,7 @@ class Kind(StrEnum):
     started = "started"
     ended = "ended"
     evidence = "evidence"  # its clip or thumbnail is written
+    opinion = "opinion"  # a second opinion on it is there
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
 from streamrec.events.rules import Watched
-from streamrec.outputs.history import coverage, decisions, outbox, pictures
+from streamrec.outputs.history import coverage, decisions, opinions, outbox, pictures, vectors
 from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
 from streamrec.outputs.history.entry_builder import EntryBuilder, key_of
@@ -54,6 +54,7 @@ from streamrec.outputs.history.records import (
 )
 from streamrec.outputs.history.rows import COLUMNS, as_utf8, entry_of, find_entry, next_change, row_of
 from streamrec.outputs.history.tables import SOUND
+from streamrec.outputs.history.vectors import EventVector
 from streamrec.types import Result
 
 _T = TypeVar("_T")
@@ -154,6 +155,7 @@ class History(EventQueries, Closing):
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
         self.pictures = pictures.HistoryPictures(self.later, self._read)
+        self.opinions = opinions.HistoryOpinions(self.later, self.transact, self._enqueue)
         self.lost = 0  # events that could not be kept, because too many waited
         self._clock, self._log = clock, log
         self._lock = threading.RLock()  # held while something is written
@@ -368,6 +370,20 @@ class History(EventQueries, Closing):
         announcements = self.transact(update)
         then()
         return announcements[0] if announcements else None
+
+    def describe(self, id: str, vector: Callable[[], EventVector | None]) -> None:
+        """Keep the vector of an event that was noted; after ``start`` the thread that writes makes it."""
+
+        def update(connection: sqlite3.Connection) -> tuple[Announcement, ...]:
+            made = vector()
+            if made is not None:
+                vectors.write(connection, id, made)
+            return ()
+
+        if self._thread is not None:
+            self._queue_up(_Task(update))
+        else:
+            self.transact(update)
 
     def settle(self, id: str, decision: Decision, then: Callable[[Entry | None], object]) -> None:
         """Decide on an event that is held, after ``start``; ``then`` is called with it when that is on the disk.

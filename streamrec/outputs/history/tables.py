@@ -44,7 +44,11 @@ _TABLES = {
     decision TEXT,              -- whether receivers are notified; NULL: they are
     decided_by TEXT,
     reason TEXT,
-    held_until REAL
+    held_until REAL,
+    verdict TEXT,               -- of a second opinion; NULL: there is none
+    opinion TEXT,
+    judged_by TEXT,
+    asked REAL                  -- when the model was asked, seconds since 1970
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -72,16 +76,26 @@ _TABLES = {
     ended REAL NOT NULL,
     PRIMARY KEY (camera, began)
 )""",
+    # Of an event by a model, what it is compared with others by (vectors.py).
+    "vector": """CREATE TABLE vector (
+    event TEXT PRIMARY KEY,     -- its id
+    kind TEXT NOT NULL,         -- names the weights of the model
+    data BLOB NOT NULL          -- half precision
+)""",
     # The last time that was certain (core/clock_jumps.py): ages are counted from it.
     "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
 }
 # Tables that files of earlier versions do not have; a reader takes them as empty.
-_LATER_TABLES = ("watched", "picture")
+_LATER_TABLES = ("watched", "picture", "vector")
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_camera ON event (camera, id)",
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+    "CREATE INDEX IF NOT EXISTS event_asked ON event (asked) WHERE asked IS NOT NULL",
+    # A vector goes with its event, for whatever reason that is deleted.
+    "CREATE TRIGGER IF NOT EXISTS vector_with_event AFTER DELETE ON event "
+    "BEGIN DELETE FROM vector WHERE event = OLD.id; END",
     "CREATE INDEX IF NOT EXISTS event_held ON event (id) WHERE decision = 'hold'",
 )
 # Columns that files of earlier versions do not have; a reader takes them as empty.
@@ -96,6 +110,10 @@ _LATER = {
     "decided_by": "TEXT",
     "reason": "TEXT",
     "held_until": "REAL",
+    "verdict": "TEXT",
+    "opinion": "TEXT",
+    "judged_by": "TEXT",
+    "asked": "REAL",
 }
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
@@ -126,6 +144,7 @@ _NEEDED = {
     "outbox": {"number", "receiver", "id", "kind", "body"},
     "believed": {"time", "steady"},
     "watched": {"camera", "began", "ended"},
+    "vector": {"event", "kind", "data"},
     "picture": {"id", "made", "jpeg"},
 }
 # A row that can be read as an event: other programs that wrote into the file may have left others.
@@ -137,6 +156,7 @@ SOUND = (
     "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
     "AND typeof(coalesce(decided_by, '')) = 'text' AND typeof(coalesce(reason, '')) = 'text' "
+    "AND typeof(coalesce(opinion, '')) = 'text' AND typeof(coalesce(judged_by, '')) = 'text' "
     + " ".join(
         # Times that a calendar has.
         f"AND typeof({time}) IN ('real', 'integer') AND {time} BETWEEN -6e10 AND 1e11"

@@ -16,6 +16,7 @@ const live = new Live();
 const recent = new RecentEvents(live);
 const page = { live, recent, session, go: (hash) => { location.hash = hash; }, announce, toast };
 let view = null;
+if (session.arming) $("#summary").before((await import("./arming.js")).armingControl(page));
 
 // -- the current view
 
@@ -88,6 +89,7 @@ if (machines) live.addEventListener("fleet", ({ detail: { before } }) => {
   if (before) for (const news of machines.changesOfMachines(before, live.fleet)) toast(news);
   update();
 });
+live.addEventListener("arming", () => view?.update?.());
 live.addEventListener("up", () => { $("#offline").hidden = true; });
 live.addEventListener("down", () => { $("#offline").hidden = false; update(); });
 live.addEventListener("event", (message) => {

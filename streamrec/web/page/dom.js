@@ -96,7 +96,7 @@ let leaving = false;
 export function toLogin() {
   if (leaving) return;
   leaving = true;
-  location.replace("/login");
+  location.replace(`/login${location.hash}`); // the link of a notification opens its event after the log-in
 }
 
 export class Failed extends Error {

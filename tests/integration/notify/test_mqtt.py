@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamrec.core import failures
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery
 from streamrec.notify import mqtt as rooms
@@ -403,7 +404,7 @@ def test_a_broker_that_misbehaves_is_told_once_and_when_it_works_again(
     tmp_path, house, monkeypatch, behave, says
 ):
     monkeypatch.setattr(rooms, "_CONFIRM_SECONDS", 0.5)
-    monkeypatch.setattr(delivery, "_LONGEST_STEADY", 1.0)
+    monkeypatch.setattr(failures, "_LONGEST_STEADY", 1.0)
 
     def answer(connection: socket.socket) -> None:
         connection.recv(4096)

@@ -119,7 +119,7 @@ def test_the_overlay_is_drawn_and_privacy_blurs_what_is_below_it():
     with rtsp_receiver() as server:
         for name, overlay in (("plain", False), ("drawn", True)):
             out = StreamOut(StreamSettings(to=str(server), overlay=overlay))
-            out.set_privacy("door", Privacy.blur)
+            out.threads.set_privacy("door", Privacy.blur)
             with fed(out, lambda n: result_of(n, image=noise)):
                 picture = frames_of(str(server).replace("/door", "/seen"), 4)[-1].to_ndarray(format="gray")
                 seen[name] = float(np.abs(np.diff(picture.astype(int), axis=1)).max())

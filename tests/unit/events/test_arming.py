@@ -248,6 +248,11 @@ class TestSnooze:
             "door is snoozed until 2026-06-02 12:00"
         )
 
+    def test_a_snooze_may_last_until_it_is_ended(self):
+        state = snooze(ArmingState(), Snooze(camera="door"), 0.0, "mqtt")
+        assert answer(rules(), state, event("door"), 1e10).reason == "door is snoozed"
+        assert snooze(state, Snooze(camera="door", until=5.0), 5.0, "mqtt").snoozes == ()
+
     def test_a_second_snooze_takes_the_place_of_the_first_and_one_in_the_past_ends_it(self):
         first = snooze(ArmingState(), Snooze(camera="door", until=1000.0), 100.0, "page")
         longer = snooze(first, Snooze(camera="door", until=2000.0), 200.0, "mqtt")

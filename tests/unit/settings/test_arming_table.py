@@ -80,7 +80,10 @@ PROFILE = '[[arming.profile]]\nname = "home"\n'
         (PROFILE + "armed = [{camera = 'dor'}]", "armed: camera: dor: .*did you mean door"),
         (PROFILE + "armed = [{cam = 'door'}]", "armed: cam: there is no such key"),
         ("[[arming.profile]]\narmed = true", "arming.profile 1: name: it is missing"),
-        ("[[arming.profile]]\nname = 'armed'\narmed = true", "every file has it; choose another name"),
+        (
+            "[[arming.profile]]\nname = 'armed'\narmed = true",
+            "it has a meaning of its own; choose another name",
+        ),
         (PROFILE + "armed = true\n" + PROFILE + "armed = false", "it stands there twice"),
         ("[[arming.schedule]]\ndays = 'all'", "arming.schedule 1: profile: it is missing; there are armed"),
         ("[[arming.schedule]]\nprofile = 'armed'\ndays = 'monday'", 'days: give "weekdays", "weekend"'),
