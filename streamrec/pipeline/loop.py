@@ -44,8 +44,8 @@ def results(
     source, fps = _checked(source, recognizer, fps)
     source.settle()
     source = fitted_to(source, recognizer)
-    _check_pictures(source, still, count)
     builder = builder or ResultBuilder(recognizer, source.name, count=count)
+    _check_pictures(source, still, builder.count)
     state = with_motion_counts(recognizer.initial_state(), builder.count)
     gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
     try:

@@ -325,4 +325,4 @@ ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
 SIGNAL_ENCODERS: dict[str, Callable[[tuple[int, ...]], Encoder]] = {
     SIGNAL_CNN: lambda shape: SignalEncoder(shape[0]),
 }
-OWN = (*ENCODERS, *SIGNAL_ENCODERS)
+OWN = tuple(ENCODERS)
