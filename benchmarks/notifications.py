@@ -60,14 +60,16 @@ def main() -> None:
     print(f"{processor()}, {platform.python_version()}, commit {commit()}")
     with tempfile.TemporaryDirectory(dir=".") as place, receivers(Path(place)) as (settings, arrivals):
         images = [one.image for one in read_some(make_video(Path(place) / "v.mp4", SIZE, 30, CAMERA), 30)]
-        latencies(settings, arrivals, images, options.events)
+        if options.events:
+            latencies(settings, arrivals, images, options.events)
         for name, every in (("idle: no events", 0), ("load: three events a second", 5)):
-            ratios, with_it, without = costs(settings, images, every, options.rounds)
-            print(
-                f"{name}: {statistics.median(ratios):.3f} of the rate without pictures "
-                f"({min(ratios):.3f} to {max(ratios):.3f}, {options.rounds} pairs); CPU time of a result in the thread "
-                f"that recognizes, beside the model: {with_it:.0f} us with pictures, {without:.0f} us without"
-            )
+            pairs, with_it, without = costs(settings, images, every, options.rounds)
+            print(f"{name}, {options.rounds} pairs of rounds with and without pictures:")
+            for what, ratios in zip(
+                ("rate", "CPU time of a frame in the thread that recognizes"), pairs, strict=True
+            ):
+                print(f"  {what}: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+            print(f"  of it beside the model: {with_it:.0f} us with pictures, {without:.0f} us without")
 
 
 @contextmanager
@@ -237,8 +239,8 @@ def latencies(settings: DispatchSettings, arrivals: Arrivals, images: list[np.nd
 
 def costs(
     settings: DispatchSettings, images: list[np.ndarray], every: int, rounds: int
-) -> tuple[list[float], float, float]:
-    """The rate of recognition with pictures over that without, of each pair of rounds; and what a result costs."""
+) -> tuple[tuple[list[float], list[float]], float, float]:
+    """With pictures over without, of each pair of rounds: the rate, and the CPU time; and what a result costs."""
     plain = replace(
         settings,
         webhooks=tuple(replace(one, picture=False) for one in settings.webhooks),
@@ -246,34 +248,36 @@ def costs(
         further=tuple(replace(one, picture=False) for one in settings.further),
     )
     recognizer = Recognizer.load("fight", engine="onnx", threads=1)
-    ratios = []
+    rates: list[float] = []
+    times: list[float] = []
     own: dict[bool, list[float]] = {True: [], False: []}
     for n in range(rounds):
         pair = {}
         for one in (settings, plain) if n % 2 else (plain, settings):
             is_with = one is settings
             pair[is_with] = rate(one, recognizer, images, every, own[is_with])
-        ratios.append(pair[True] / pair[False])
-    return ratios, 1e6 * statistics.fmean(own[True]), 1e6 * statistics.fmean(own[False])
+        rates.append(pair[True][0] / pair[False][0])
+        times.append(pair[True][1] / pair[False][1])
+    return (rates, times), 1e6 * statistics.fmean(own[True]), 1e6 * statistics.fmean(own[False])
 
 
 def rate(
     settings: DispatchSettings, recognizer: Recognizer, images: list[np.ndarray], every: int, own: list[float]
-) -> float:
-    """Steps a second of the thread that recognizes, over seconds of a stream; ``own`` gets seconds of CPU a result."""
+) -> tuple[float, float]:
+    """Frames a second of the thread that recognizes, and its CPU seconds; ``own`` gets those of each result."""
     with Dispatcher(settings, lambda message: None) as one:
         one.camera("door", model="fight", actions=["fight"])
         time.sleep(0.5)  # receivers begin
         state, count = recognizer.initial_state(), round(SECONDS * FPS)
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.thread_time()
         for n in range(count):
             result = result_of(n, images[n % len(images)], *event_at(n, every))
             _, state = recognizer.step(result.frame, state)
             before = time.thread_time()
             one.write(result)
             own.append(time.thread_time() - before)
-        took = time.perf_counter() - begun
-    return count / took
+        took, used = time.perf_counter() - begun, time.thread_time() - used
+    return count / took, used
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from streamrec.commands.teach import teach
 from streamrec.commands.train import train
 from streamrec.commands.tune import tune
 from streamrec.commands.watch import watch
+from streamrec.commands.webpage import webpage
 
 
 class _App(typer.Typer):
@@ -97,6 +98,7 @@ app.command(rich_help_panel=_TEACH)(familiar)
 app.command(rich_help_panel=_MEASURE, context_settings=_OPTIONS_OF_TRAIN)(crossval)
 app.command(rich_help_panel=_MEASURE)(carry)
 app.command(rich_help_panel=_TEACH)(export)
+app.command(rich_help_panel=_TEACH)(webpage)
 app.command(rich_help_panel=_MEASURE)(bench)
 app.command(rich_help_panel=_MEASURE)(tune)
 app.command(rich_help_panel=_MORE)(models)

@@ -14,7 +14,7 @@ import cv2
 
 from streamrec.core.context import Closing
 from streamrec.outputs.history.pictures import HistoryPictures
-from streamrec.outputs.history.records import Announcement, Entry, Kind
+from streamrec.outputs.history.records import Announcement, Entry, Kind, RemoteResult
 from streamrec.outputs.privacy import shown_image, small_image
 from streamrec.settings.evidence import Privacy
 from streamrec.types import Result
@@ -28,8 +28,8 @@ _WAITING = 32  # results that wait for the thread
 
 def encoded(result: Result, privacy: Privacy, side: int = SIDE) -> bytes | None:
     """The frame of a result as JPEG of at most ``MOST_BYTES``, as ``privacy`` allows; None where there is none."""
-    if privacy is Privacy.none or result.frame.image.size == 0:
-        return None
+    if privacy is Privacy.none or isinstance(result, RemoteResult) or result.frame.image.size == 0:
+        return None  # a frame that another machine recognized has no pixels here
     image = shown_image(result, side, privacy)
     while True:
         for quality in _QUALITIES:

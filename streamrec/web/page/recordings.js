@@ -7,7 +7,7 @@ export function recordingRow(stage) {
   const element = h("div", { class: "row reasons", role: "group", "aria-label": "Continuous recording", hidden: true });
   let shown = "";
   function play(event, found, part) {
-    const from = part === "during" ? Math.max(0, found.at - 5) : 0;
+    const from = part === "during" ? Math.max(0, Math.round(found.at) - 5) : 0;
     stage.replaceChildren(h("video", { class: "clip", controls: true, autoplay: true, muted: true, playsinline: true, src: `${found[part].url}#t=${from}`, "aria-label": `Recording of ${event.camera}` }));
     stage.querySelector("video").muted = true;
     for (const button of element.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.part === part));

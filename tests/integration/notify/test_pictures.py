@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import fields
 
 import pytest
 
 from streamrec.notify.pictures import MOST_BYTES, PictureMaker, encoded
 from streamrec.notify.receivers import is_ready
 from streamrec.outputs.history.pictures import PICTURE_DAYS, prune
+from streamrec.outputs.history.records import RemoteResult
 from streamrec.outputs.history.store import History
 from streamrec.settings.evidence import Privacy
 from tests.integration.notify.test_ntfy import result, start
@@ -34,7 +36,10 @@ def test_a_picture_is_small_whatever_the_frame_is():
         assert jpeg is not None
         assert len(jpeg) <= MOST_BYTES
     assert encoded(result(1), Privacy.none) is None
-    assert encoded(result(1, size=(0, 0)), Privacy.full) is None  # of another machine: it has no pixels
+    assert encoded(result(1, size=(0, 0)), Privacy.full) is None
+    here = result(1)
+    remote = RemoteResult(**{field.name: getattr(here, field.name) for field in fields(here)})
+    assert encoded(remote, Privacy.full) is None  # what another machine recognized has no pixels here
 
 
 def test_a_message_waits_for_its_picture_and_for_no_other(history):
