@@ -56,6 +56,7 @@ class ArmingTopics:
     ) -> None:
         self._arming, self._topics, self._publish, self._log = arming, topics, publish, log
         self._commands, self._announced, self._monotonic = commands, announce, monotonic
+        self._showing = threading.Lock()  # held while it is published
         self._shown: dict[str, str] = {}  # topic: payload
         self._profiles = arming.profiles  # as Home Assistant knows them
         self._logged: list[float] = []  # monotonic() of the last lines
@@ -74,13 +75,14 @@ class ArmingTopics:
         return f"{self._topics.prefix}/{topic_of(camera)}/{what}"
 
     def show(self) -> None:
-        """Publish what has changed."""
-        self._set(self._profile, self._arming.profile)
-        if self._profiles != self._arming.profiles:
-            self._profiles = self._arming.profiles
-            self.announce()
-        for camera in self._arming.cameras:
-            self._show_camera(camera)
+        """Publish what has changed; one at a time, so that the newest state is published last."""
+        with self._showing:
+            self._set(self._profile, self._arming.profile)
+            if self._profiles != self._arming.profiles:
+                self._profiles = self._arming.profiles
+                self.announce()
+            for camera in self._arming.cameras:
+                self._show_camera(camera)
 
     def _show_camera(self, camera: str) -> None:
         until = self._arming.snoozed_until(camera)
@@ -96,14 +98,16 @@ class ArmingTopics:
 
     def watched(self, camera: str) -> dict[str, Any]:
         """A camera is watched: publish what of it is so; its components for Home Assistant."""
-        self._show_camera(camera)
+        with self._showing:
+            self._show_camera(camera)
         return self._components(camera)
 
     def removed(self, camera: str) -> None:
         """A camera is not watched any more."""
-        for what in ("armed", "snoozed_until"):
-            self._shown.pop(self._of(camera, what), None)
-            self._publish(self._of(camera, what), "")
+        with self._showing:
+            for what in ("armed", "snoozed_until"):
+                self._shown.pop(self._of(camera, what), None)
+                self._publish(self._of(camera, what), "")
 
     # -- Home Assistant
 

@@ -33,6 +33,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.records import FleetService
 from streamrec.web.arming_view import arming_for
 from streamrec.web.fleet_pictures import RemotePictures
@@ -122,8 +123,7 @@ class WebSocketHub:
         self.encoder.begin()
         self._tasks = [self._loop.create_task(self._tick())]
         if self.live.arming is not None:
-            self.live.arming.on_change(self._arming_from_thread)
-            self._show_arming(self.live.arming.status())
+            self._tasks.append(self._loop.create_task(self._follow_arming(self.live.arming)))
         if not self.live.history.in_memory:  # evidence is attached only to a file's events
             self._tasks.append(self._loop.create_task(self._follow_history()))
         if self._fleet is not None:
@@ -241,15 +241,25 @@ class WebSocketHub:
         of_some = {"event": {**shown, "based_on": []}}
         self.broadcast("event", {"event": shown}, camera=entry.camera, of_some=of_some)
 
-    def _arming_from_thread(self) -> None:
-        """What is armed has changed; it is worked out in the thread in which that is known."""
-        arming = self.live.arming
-        if arming is not None and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._show_arming, arming.status())
+    async def _follow_arming(self, arming: ArmingService) -> None:
+        """Send what is armed, whenever that has changed. One at a time, so that the newest state is sent last."""
+        changed, loop = asyncio.Event(), self._loop
+        assert loop is not None
 
-    def _show_arming(self, status: dict[str, Any]) -> None:
-        self._arming = status
-        self._replace("arming", _arming_text(status))
+        def notice() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(changed.set)
+
+        arming.on_change(notice)
+        changed.set()
+        while True:
+            await changed.wait()
+            changed.clear()
+            try:
+                self._arming = await asyncio.to_thread(arming.status)
+                self._replace("arming", _arming_text(self._arming))
+            except Exception as error:
+                self._log_error(error)
 
     def _images_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
