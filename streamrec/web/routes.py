@@ -197,7 +197,7 @@ def needs_finder(routes: Sequence[BaseRoute]) -> Callable[[Scope], Needs | None]
         path: str = getattr(route, "path", "")
         for method in () if "{" in path else getattr(route, "methods", None) or ("",):
             type = "http" if method else "websocket"
-            scope = {"type": type, "method": method, "path": path, "root_path": "", "headers": []}
+            scope: Scope = {"type": type, "method": method, "path": path, "root_path": "", "headers": []}
             known[type, method, path] = search(scope)
 
     def find(scope: Scope) -> Needs | None:
