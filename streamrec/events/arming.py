@@ -94,7 +94,7 @@ class ArmingState:
     """What was chosen by hand, from a moment on."""
 
     at: float = 0.0
-    by: str = ""  # where it was chosen, such as "page"
+    by: str = ""  # where the profile was chosen, such as "page"
     profile: str = ""  # chosen by hand; "": as the schedule says
     until: float | None = None  # of that profile; None: until another is chosen
     snoozes: tuple[Snooze, ...] = ()
@@ -243,10 +243,10 @@ def choose(state: ArmingState, profile: str, until: float | None, at: float, by:
     return replace(_without_past(state, at), at=at, by=by, profile=profile, until=until if profile else None)
 
 
-def snooze(state: ArmingState, new: Snooze, at: float, by: str) -> ArmingState:
+def snooze(state: ArmingState, new: Snooze, at: float) -> ArmingState:
     """A snooze is added, in place of another of the same camera and label; one that is over already ends that."""
     kept = [one for one in state.snoozes if (one.camera, one.label) != (new.camera, new.label)]
-    return replace(_without_past(replace(state, snoozes=(*kept, new)), at), at=at, by=by)
+    return replace(_without_past(replace(state, snoozes=(*kept, new)), at), at=at)
 
 
 def _without_past(state: ArmingState, at: float) -> ArmingState:

@@ -135,7 +135,7 @@ class Arming(Decider):
             raise SettingsError("give an object with profile, or with snooze")
         minutes = request.get("minutes")
         if "snooze" in request and set(request) <= {"snooze", "label", "minutes"}:
-            self.snooze(request["snooze"], request.get("label") or "", minutes, by=by)
+            self.snooze(request["snooze"], request.get("label") or "", minutes)
         elif "profile" in request and set(request) <= {"profile", "minutes"}:
             self.choose(request["profile"], minutes, by=by)
         elif request:
@@ -161,7 +161,7 @@ class Arming(Decider):
             until = now + 60.0 * _checked(minutes, zero=False)
         self._keep(lambda state: choose(state, profile, until, now, by))
 
-    def snooze(self, camera: str, label: str = "", minutes: float | None = None, *, by: str) -> None:
+    def snooze(self, camera: str, label: str = "", minutes: float | None = None) -> None:
         """A camera, or one label of it, is not armed for so many minutes; None: until 0 ends that."""
         now = self._clock()
         known = self._cameras
@@ -172,7 +172,7 @@ class Arming(Decider):
         if not isinstance(label, str) or (label and label not in labels and not ends):
             raise SettingsError(f"{_quoted(label)}: {_no_such(label, labels, 'label')}")
         until = math.inf if minutes is None else now + 60.0 * _checked(minutes, zero=True)
-        self._keep(lambda state: snooze(state, Snooze(camera=camera, label=label, until=until), now, by))
+        self._keep(lambda state: snooze(state, Snooze(camera=camera, label=label, until=until), now))
 
     def _keep(self, change: Callable[[ArmingState], ArmingState]) -> None:
         with self._choosing:

@@ -217,10 +217,10 @@ class ArmingTopics:
         if what == "armed":
             if payload not in ("ON", "OFF"):
                 raise StreamrecError(f"write ON or OFF, not {shortened(payload)}")
-            self._arming.snooze(camera, minutes=0 if payload == "ON" else None, by="MQTT")
+            self._arming.snooze(camera, minutes=0 if payload == "ON" else None)
             return
         minutes, label = _snooze_of(payload)
-        self._arming.snooze(camera, label, minutes, by="MQTT")
+        self._arming.snooze(camera, label, minutes)
 
     def _refuse(self, topic: str, reason: str) -> None:
         now = self._monotonic()

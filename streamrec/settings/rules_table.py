@@ -24,7 +24,7 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 PATTERN_KEYS = ("label", "camera", "zone", "model")
 RULE_KEYS = (
-    "name", "when", "lasts", "absent", "since", "by", "then", "count", "within", "timezone", "enabled",
+    "name", "when", "lasts", "absent", "since", "by", "then", "count", "within", "time_zone", "enabled",
 )  # fmt: skip
 
 
@@ -75,15 +75,17 @@ def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, nu
     reader.check_keys(table, RULE_KEYS, where)
     if "when" not in table:
         raise reader.wrong(where, "when", 'it is missing; write which events, like when = "fall"')
-    timezone = table.get("timezone", "")
-    if not isinstance(timezone, str) or not is_zone(timezone):
-        raise reader.wrong(where, "timezone", f'give a name like "Europe/Berlin", not {shortened(timezone)}')
+    time_zone = table.get("time_zone", "")
+    if not isinstance(time_zone, str) or not is_zone(time_zone):
+        raise reader.wrong(
+            where, "time_zone", f'give a name like "Europe/Berlin", not {shortened(time_zone)}'
+        )
     count = table.get("count")
     if count is not None and not (type(count) is int and 2 <= count <= _MOST_COUNT):
         raise reader.wrong(
             where, "count", f"give a whole number from 2 to {_MOST_COUNT:,}, not {shortened(count)}"
         )
-    values: dict[str, Any] = {"timezone": timezone, "count": count}
+    values: dict[str, Any] = {"time_zone": time_zone, "count": count}
     for key in ("lasts", "absent", "within"):
         values[key] = _seconds(table.get(key), key, where, reader)
     for key in ("since", "by"):
@@ -193,8 +195,8 @@ def table_of(rule: Rule) -> dict[str, Any]:
         table["count"] = rule.count
     if rule.within is not None:
         table["within"] = duration(rule.within)
-    if rule.timezone:
-        table["timezone"] = rule.timezone
+    if rule.time_zone:
+        table["time_zone"] = rule.time_zone
     return table
 
 
@@ -236,7 +238,7 @@ def sentence(rule: Rule) -> str:
     if rule.absent is not None:
         return f"no {events} for {duration(rule.absent)}"
     if rule.since is not None and rule.by is not None:
-        zone = f" ({rule.timezone})" if rule.timezone else ""
+        zone = f" ({rule.time_zone})" if rule.time_zone else ""
         return f"no {events} from {clock(rule.since)} to {clock(rule.by)}{zone}"
     assert rule.within is not None
     if rule.then is not None:

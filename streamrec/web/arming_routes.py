@@ -142,14 +142,12 @@ def arming_routes(live: LiveState, arming: ArmingService) -> APIRouter:
     @needs(Role.admin, audit="profile chosen", fields=("profile", "minutes"))
     async def profile(request: Request, given: Annotated[ChooseProfile, Body()]) -> Any:
         """A profile is in force from now on; null: the schedule's."""
-        return await choose(request, lambda: arming.choose(given.profile, given.minutes, by="page"))
+        return await choose(request, lambda: arming.choose(given.profile, given.minutes))
 
     @router.put("/api/v1/arming/snooze", response_model=ArmingNow)
     @needs(Role.admin, audit="camera snoozed", fields=("camera", "label", "minutes"))
     async def snooze(request: Request, given: Annotated[SnoozeCamera, Body()]) -> Any:
         """A camera, or one label of it, is not armed for so many minutes."""
-        return await choose(
-            request, lambda: arming.snooze(given.camera, given.label or "", given.minutes, by="page")
-        )
+        return await choose(request, lambda: arming.snooze(given.camera, given.label or "", given.minutes))
 
     return router

@@ -113,6 +113,8 @@ class Account:
 
 def hash_of(password: str) -> str:
     """The secret of a password; raises ``SettingsError`` for one that is too short."""
+    if not password:
+        raise SettingsError(f"there is no password: give one of {SHORTEST} letters or more")
     if len(password) < SHORTEST:
         raise SettingsError(
             f"a password of {len(password)} letters is guessed too soon: take {SHORTEST} or more"

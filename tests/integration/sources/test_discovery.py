@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -41,6 +42,15 @@ class TestSearch:
             device.url,
         )
         assert device.wrong == []
+
+    def test_a_search_that_is_stopped_waits_for_no_answer(self, device):
+        stop = threading.Event()
+        stop.set()
+        assert search("127.0.0.1", 3_600, device.group, stop) == []
+
+    def test_an_address_of_another_machine_is_refused_with_those_there_are(self):
+        with pytest.raises(SourceError, match=r"^203\.0\.113\.77 is no address of this machine; there are "):
+            search("203.0.113.77", 0.1)
 
     def test_markup_in_a_name_stays_text(self, device):
         device.name = "<img src=x>"

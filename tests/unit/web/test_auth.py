@@ -34,6 +34,8 @@ class TestPasswords:
     def test_a_short_password_is_refused_in_words(self):
         with pytest.raises(SettingsError, match="guessed too soon: take 10 or more"):
             hash_password("short")
+        with pytest.raises(SettingsError, match="there is no password: give one of 10 letters or more"):
+            hash_password("")
 
     def test_a_very_long_guess_costs_nothing(self):
         assert not Access.parse(hash_password(PASSWORD), "x").log_in("", "a" * 1_000_000)
