@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from streamrec.core.messages import why
 from streamrec.core.text import printable
-from streamrec.errors import SourceError
+from streamrec.errors import SourceError, need
 from streamrec.sources.discovery.local import interfaces
 from streamrec.sources.discovery.xml import Element, children, parse, text_of
 
@@ -58,10 +58,11 @@ def search(
     group: tuple[str, int] = GROUP,
     stop: threading.Event | None = None,
 ) -> list[Found]:
-    """The devices that answer within some seconds, by address. Raises ``SourceError``.
+    """The devices that answer within some seconds, by address. Raises ``SourceError``, and ``MissingExtra`` before it asks.
 
     ``interface``: an IPv4 address of this machine; only its network is asked. ``stop``: set, the search ends at once.
     """
+    need("defusedxml", extra="discover")  # else each answer were one that cannot be read
     own = _own_address(interface)
     request = f"urn:uuid:{uuid.uuid4()}"
     data = _PROBE.format(id=request).encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
 import pytest
 
-from streamrec.errors import SourceError
+from streamrec.errors import MissingExtra, SourceError
 from streamrec.sources.discovery import onvif, soap, ws_discovery
 from streamrec.sources.discovery.onvif import streams_of
 from streamrec.sources.discovery.soap import NotAuthorized
@@ -47,6 +48,11 @@ class TestSearch:
         stop = threading.Event()
         stop.set()
         assert search("127.0.0.1", 3_600, device.group, stop) == []
+
+    def test_what_is_not_installed_is_named_before_any_camera_answers(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "defusedxml", None)
+        with pytest.raises(MissingExtra, match=r"pip install 'streamrec\[discover\]'"):
+            search("127.0.0.1", 3_600)
 
     def test_an_address_of_another_machine_is_refused_with_those_there_are(self):
         with pytest.raises(SourceError, match=r"^203\.0\.113\.77 is no address of this machine; there are "):
