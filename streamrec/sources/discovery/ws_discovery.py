@@ -58,7 +58,7 @@ def search(
     group: tuple[str, int] = GROUP,
     stop: threading.Event | None = None,
 ) -> list[Found]:
-    """The devices that answer within some seconds, by address. Raises ``SourceError``, and ``MissingExtra`` before it asks.
+    """The devices that answer within some seconds, by address. Raises ``SourceError``, ``MissingExtra``.
 
     ``interface``: an IPv4 address of this machine; only its network is asked. ``stop``: set, the search ends at once.
     """

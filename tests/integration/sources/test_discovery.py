@@ -54,10 +54,6 @@ class TestSearch:
         with pytest.raises(MissingExtra, match=r"pip install 'streamrec\[discover\]'"):
             search("127.0.0.1", 3_600)
 
-    def test_an_address_of_another_machine_is_refused_with_those_there_are(self):
-        with pytest.raises(SourceError, match=r"^203\.0\.113\.77 is no address of this machine; there are "):
-            search("203.0.113.77", 0.1)
-
     def test_markup_in_a_name_stays_text(self, device):
         device.name = "<img src=x>"
         assert only(device).name == "<img src=x>"
@@ -80,7 +76,7 @@ class TestSearch:
         assert found(device) == []
 
     def test_a_network_that_this_machine_is_not_in_is_said_in_words(self):
-        with pytest.raises(SourceError, match="cannot be asked"):
+        with pytest.raises(SourceError, match=r"192\.0\.2\.1 is no address of this machine; there are "):
             search("192.0.2.1", 0.1)
         with pytest.raises(SourceError, match="give an IPv4 address"):
             search("eth0", 0.1)
