@@ -17,7 +17,7 @@ from typing import Any
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, wanted
 from streamrec.notify.http_client import check_url
-from streamrec.notify.limits import SendingLimits, Verdict
+from streamrec.notify.limits import Handling, SendingLimits
 from streamrec.notify.notification import Notification, notification_of
 from streamrec.notify.receivers import OutboxReceiver, check_events, is_ready, trial_body, trial_picture
 from streamrec.outputs.history.records import Entry, Message
@@ -123,13 +123,13 @@ class Notifier(OutboxReceiver):
     def _limited(self, message: Message) -> bool:
         """Hold a message back, or drop it, where it is not to be sent now; whether that was done."""
         body = json.loads(message.body)
-        verdict = self._limits.decide(body, self._clock())
-        if verdict is Verdict.hold:
+        handling = self._limits.decide(body, self._clock())
+        if handling is Handling.hold:
             self._history.hold_back(message)
             self._limits.held(body)
-        elif verdict is Verdict.drop:
+        elif handling is Handling.drop:
             self._history.arrived(message)
-        return verdict is not Verdict.send
+        return handling is not Handling.send
 
     def _held(self) -> list[_Json]:
         return [json.loads(one.body) for one in self._held_messages()]
