@@ -1,4 +1,4 @@
-"""A second opinion: a model of the user's is asked about each event, and its verdict is stored with the event.
+"""A second opinion: a model of the user's is asked about each event, and its judgment is stored with the event.
 
 As a part of the gate it may hold an event back until the model has answered, and keep it where the model says no. It
 never loses one: where no answer comes in time, the event is delivered, and marked as unjudged. Questions are asked in
@@ -21,8 +21,8 @@ from streamrec.notify.http_client import HttpClient
 from streamrec.notify.opinion_client import ask
 from streamrec.notify.opinion_frames import FrameCollector
 from streamrec.notify.opinion_settings import OpinionSettings
-from streamrec.outputs.history.opinions import Opinion, Verdict
-from streamrec.outputs.history.records import DELIVER, Announcement, Decision, Entry, Outcome
+from streamrec.outputs.history.opinions import Opinion
+from streamrec.outputs.history.records import DELIVER, Announcement, Decision, Entry, Judgment, Outcome
 from streamrec.outputs.history.store import History
 from streamrec.settings.evidence import Privacy
 from streamrec.types import Result
@@ -139,7 +139,7 @@ class SecondOpinion(Decider, Closing):
         """No answer came in time: the event is delivered, and marked."""
         with self._changed:
             self._jobs.pop(entry_id, None)
-        self._keep(entry_id, Opinion(Verdict.unjudged, "no answer came in time", self._settings.judge))
+        self._keep(entry_id, Opinion(Judgment.unjudged, "no answer came in time", self._settings.judge))
         return DELIVER
 
     def _job(self, id: str) -> _Job:
@@ -177,13 +177,13 @@ class SecondOpinion(Decider, Closing):
             self._failures.poll()
             try:
                 if unjudged is not None:
-                    self._settle(unjudged[0], Opinion(Verdict.unjudged, unjudged[1], self._settings.judge))
+                    self._settle(unjudged[0], Opinion(Judgment.unjudged, unjudged[1], self._settings.judge))
                 elif ready is not None and job is not None and job.entry is not None:
                     self._judge(job.entry, job.frames or [])
             except Exception as error:  # no error may end the thread; its text may hold a secret
                 self._log(f"opinion {self._settings.place}: it failed ({type(error).__name__})")
                 if ready is not None:
-                    self._settle(ready, Opinion(Verdict.unjudged, "it failed", self._settings.judge))
+                    self._settle(ready, Opinion(Judgment.unjudged, "it failed", self._settings.judge))
             finally:
                 if ready is not None:
                     with self._changed:
@@ -219,7 +219,7 @@ class SecondOpinion(Decider, Closing):
             why = self._why_not() if self._monotonic() < self._pause.until or self._closed else ""
         why = why or self._forbidden(entry, frames)
         if why:
-            return Opinion(Verdict.unjudged, why, self._settings.judge)
+            return Opinion(Judgment.unjudged, why, self._settings.judge)
         try:
             opinion = ask(self._client, self._settings, self._settings.question_of(entry), frames)
         except Undelivered as failure:
@@ -231,7 +231,7 @@ class SecondOpinion(Decider, Closing):
                     pause, min(failure.again_in or 0.0, _LONGEST_PAUSE)
                 )
                 self._pause.why = failure.reason
-            return Opinion(Verdict.unjudged, failure.reason, self._settings.judge)
+            return Opinion(Judgment.unjudged, failure.reason, self._settings.judge)
         self._failures.succeeded()
         with self._changed:
             self._pause = _Pause()
@@ -256,7 +256,7 @@ class SecondOpinion(Decider, Closing):
         self._keep(id, opinion)
         if self._gate is not None and self._settings.holds:
             decision = DELIVER
-            if opinion.verdict is Verdict.no and self._settings.role == "veto":
+            if opinion.judgment is Judgment.no and self._settings.role == "veto":
                 decision = Decision(Outcome.keep, self.name, "the second opinion is no")
             self._gate.settle(id, decision)
 
@@ -280,4 +280,4 @@ class SecondOpinion(Decider, Closing):
         self._thread.join(patience)
         while self._unjudged:  # the thread still waits for an answer
             id, why = self._unjudged.popleft()
-            self._settle(id, Opinion(Verdict.unjudged, why, self._settings.judge))
+            self._settle(id, Opinion(Judgment.unjudged, why, self._settings.judge))
