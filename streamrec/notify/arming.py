@@ -1,4 +1,4 @@
-"""Arming: the part of the gate that keeps events of which nobody wants to be notified now, and how that is chosen.
+"""Arming: the part of the gate that keeps events that no receiver is to be notified of now, and how that is chosen.
 
 ``Arming`` is asked by the page, MQTT and the command line, from any thread; what they choose is on the disk before it
 counts. It is asked of each event by the gate, in the history's thread, and waits for nothing then.

@@ -1,4 +1,4 @@
-"""The table [arming] of cameras.toml, and what is said of a mistake in it."""
+"""The table [arming] of cameras.toml, and the sentence about a mistake in it."""
 
 from __future__ import annotations
 
