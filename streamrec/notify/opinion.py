@@ -146,14 +146,16 @@ class SecondOpinion(Decider, Closing):
         return self._jobs.setdefault(id, _Job(self._monotonic()))
 
     def _why_not(self) -> str:
+        """Why no further event is asked about now; "": one is. The lock is held."""
+        if sum(job.entry is not None for job in self._jobs.values()) >= _MOST_JOBS:
+            return self._why_silent() or "too many events waited for an answer"
+        return self._why_silent()
+
+    def _why_silent(self) -> str:
         """Why no question is asked now; "": one is. The lock is held."""
         if self._closed:
             return "streamrec was about to end"
-        if self._monotonic() < self._pause.until:
-            return self._pause.why
-        if sum(job.entry is not None for job in self._jobs.values()) >= _MOST_JOBS:
-            return "too many events waited for an answer"
-        return ""
+        return self._pause.why if self._monotonic() < self._pause.until else ""
 
     # -- the thread of the frames
 
@@ -216,7 +218,7 @@ class SecondOpinion(Decider, Closing):
 
     def _asked(self, entry: Entry, frames: list[bytes]) -> Opinion:
         with self._changed:
-            why = self._why_not() if self._monotonic() < self._pause.until or self._closed else ""
+            why = self._why_silent()
         why = why or self._forbidden(entry, frames)
         if why:
             return Opinion(Judgment.unjudged, why, self._settings.judge)
