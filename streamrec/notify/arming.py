@@ -238,7 +238,7 @@ class Arming(Decider):
             "chosen_by": state.by if by_hand else None,
             "until": None if until is None else iso(until),
             "scheduled": None if change is None else {"profile": change[1], "at": iso(change[0])},
-            "time_zone": "" if rules.zone is None else rules.zone.key,
+            "timezone": "" if rules.zone is None else rules.zone.key,
             "profiles": [
                 {"name": one.name, "armed": [words_of(pattern) for pattern in one.armed]}
                 for one in rules.profiles.values()
