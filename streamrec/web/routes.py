@@ -184,14 +184,26 @@ def needs_finder(routes: Sequence[BaseRoute]) -> Callable[[Scope], Needs | None]
     None: no route is at this address, or it declares nothing; ``scope["route_found"]`` says which.
     """
 
-    def find(scope: Scope) -> Needs | None:
-        scope["route_found"], scope["route_path"] = False, {}
+    def search(scope: Scope) -> tuple[bool, dict[str, Any], Needs | None]:
         for route in routes:
             match, child = route.matches(scope)
             if match is Match.FULL:
-                scope["route_found"], scope["route_path"] = True, child.get("path_params", {})
-                return declared(child.get("endpoint"))
-        return None
+                return True, child.get("path_params", {}), declared(child.get("endpoint"))
+        return False, {}, None
+
+    # Paths without parameters are looked up: asking each route in turn takes longer than most answers.
+    known = {}
+    for route in routes:
+        path: str = getattr(route, "path", "")
+        for method in () if "{" in path else getattr(route, "methods", None) or ("",):
+            type = "http" if method else "websocket"
+            scope: Scope = {"type": type, "method": method, "path": path, "root_path": "", "headers": []}
+            known[type, method, path] = search(scope)
+
+    def find(scope: Scope) -> Needs | None:
+        found = known.get((scope["type"], scope.get("method", ""), scope["path"])) or search(scope)
+        scope["route_found"], scope["route_path"], needs = found
+        return needs
 
     return find
 

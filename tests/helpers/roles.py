@@ -95,7 +95,7 @@ class Door:
             headers.append((b"origin", b"http://localhost:8765"))
         scope: Any = {
             "type": "websocket" if method == "WEBSOCKET" else "http",
-            "method": method,
+            **({} if method == "WEBSOCKET" else {"method": method}),
             "path": path,
             "raw_path": path.encode(),
             "root_path": "",
