@@ -25,6 +25,7 @@ from streamrec.events.arming import (
     next_change,
     overview,
     snooze,
+    snoozed_until,
     state_at,
 )
 from streamrec.notify.gate import Decider
@@ -222,9 +223,7 @@ class Arming(Decider):
 
     def snoozed_until(self, camera: str) -> float | None:
         """Until when a whole camera is snoozed; None: it is not."""
-        now = self._clock()
-        untils = [one.until for one in self._state.snoozes if one.camera == camera and not one.label]
-        return max((until for until in untils if until > now), default=None)
+        return snoozed_until(self._state, camera, self._clock())
 
     def status(self) -> dict[str, Any]:
         """What is armed now, as JSON; the same on the page, in the API and in ``streamrec arming --json``."""

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamrec.core.context import Closing
+from streamrec.core.failures import FailureReporter
 from streamrec.errors import HistoryError
-from streamrec.notify.delivery import FailureReporter, Undelivered
+from streamrec.notify.delivery import Undelivered
 from streamrec.notify.gate import Decider, Gate
 from streamrec.notify.http_client import HttpClient
 from streamrec.notify.opinion_client import ask
