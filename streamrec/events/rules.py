@@ -77,14 +77,14 @@ class Rule:
     then: Pattern | None = None
     count: int | None = None
     within: float | None = None  # seconds
-    time_zone: str = ""  # of the times of day; "": this machine's
+    timezone: str = ""  # of the times of day; "": this machine's
 
     def __post_init__(self) -> None:
         given = self._given
         if given not in _OF_KIND.values():
             raise SettingsError(_what_is_wrong(given))
-        if self.time_zone and self.since is None:
-            raise SettingsError("time_zone: it belongs to since and by, and there are none")
+        if self.timezone and self.since is None:
+            raise SettingsError("timezone: it belongs to since and by, and there are none")
         if self.since is not None and self.since == self.by:
             raise SettingsError("by: it is the same time as since; give a later one")
 
@@ -101,7 +101,7 @@ class Rule:
     @property
     def zone(self) -> ZoneInfo | None:
         """The zone of the times of day; None: this machine's."""
-        return ZoneInfo(self.time_zone) if self.time_zone else None
+        return ZoneInfo(self.timezone) if self.timezone else None
 
     @property
     def memory(self) -> float:

@@ -24,7 +24,7 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 PATTERN_KEYS = ("label", "camera", "zone", "model")
 RULE_KEYS = (
-    "name", "when", "lasts", "absent", "since", "by", "then", "count", "within", "time_zone", "enabled",
+    "name", "when", "lasts", "absent", "since", "by", "then", "count", "within", "timezone", "enabled",
 )  # fmt: skip
 
 
@@ -63,29 +63,18 @@ def rules_of(
 
 def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, number: int = 1) -> Rule:
     """One rule; raises ``SettingsError``."""
-    name = table.get("name")
-    if not is_name(name, LONGEST_NAME):
-        problem = "it is missing" if name is None else f"{shortened(name)} is no name"
-        raise reader.wrong(
-            f"rule {number}: ",
-            "name",
-            f'{problem}; write one of at most {LONGEST_NAME} letters, like name = "lies too long"',
-        )
+    name = name_of(table, f"rule {number}: ", "lies too long", reader)
     where = f"rule {name!r}: "
     reader.check_keys(table, RULE_KEYS, where)
     if "when" not in table:
         raise reader.wrong(where, "when", 'it is missing; write which events, like when = "fall"')
-    time_zone = table.get("time_zone", "")
-    if not isinstance(time_zone, str) or not is_zone(time_zone):
-        raise reader.wrong(
-            where, "time_zone", f'give a name like "Europe/Berlin", not {shortened(time_zone)}'
-        )
+    timezone = timezone_of(table, where, reader)
     count = table.get("count")
     if count is not None and not (type(count) is int and 2 <= count <= _MOST_COUNT):
         raise reader.wrong(
             where, "count", f"give a whole number from 2 to {_MOST_COUNT:,}, not {shortened(count)}"
         )
-    values: dict[str, Any] = {"time_zone": time_zone, "count": count}
+    values: dict[str, Any] = {"timezone": timezone, "count": count}
     for key in ("lasts", "absent", "within"):
         values[key] = _seconds(table.get(key), key, where, reader)
     for key in ("since", "by"):
@@ -96,6 +85,25 @@ def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, nu
         return Rule(name=name.strip(), **values)
     except SettingsError as error:
         raise reader.wrong(where.removesuffix(": "), "", str(error)) from error
+
+
+def name_of(table: Mapping[str, Any], where: str, example: str, reader: Reader) -> str:
+    """The name of a table; raises ``SettingsError``."""
+    name = table.get("name")
+    if not is_name(name, LONGEST_NAME):
+        problem = "it is missing" if name is None else f"{shortened(name)} is no name"
+        raise reader.wrong(
+            where, "name", f'{problem}; write one of at most {LONGEST_NAME} letters, like name = "{example}"'
+        )
+    return name
+
+
+def timezone_of(table: Mapping[str, Any], where: str, reader: Reader) -> str:
+    """The name of a table's time zone, "" for this machine's; raises ``SettingsError``."""
+    name = table.get("timezone", "")
+    if not isinstance(name, str) or not _is_zone(name):
+        raise reader.wrong(where, "timezone", f'give a name like "Europe/Berlin", not {shortened(name)}')
+    return name
 
 
 def _seconds(given: Any, key: str, where: str, reader: Reader) -> float | None:
@@ -125,8 +133,7 @@ def time_of_day(given: Any, key: str, where: str, reader: Reader) -> time | None
     raise reader.wrong(where, key, f'give a time of day like "08:00", not {shortened(given)}')
 
 
-def is_zone(name: str) -> bool:
-    """Whether a time zone has this name; "" is this machine's."""
+def _is_zone(name: str) -> bool:
     try:
         return not name or bool(ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -195,8 +202,8 @@ def table_of(rule: Rule) -> dict[str, Any]:
         table["count"] = rule.count
     if rule.within is not None:
         table["within"] = duration(rule.within)
-    if rule.time_zone:
-        table["time_zone"] = rule.time_zone
+    if rule.timezone:
+        table["timezone"] = rule.timezone
     return table
 
 
@@ -238,7 +245,7 @@ def sentence(rule: Rule) -> str:
     if rule.absent is not None:
         return f"no {events} for {duration(rule.absent)}"
     if rule.since is not None and rule.by is not None:
-        zone = f" ({rule.time_zone})" if rule.time_zone else ""
+        zone = f" ({rule.timezone})" if rule.timezone else ""
         return f"no {events} from {clock(rule.since)} to {clock(rule.by)}{zone}"
     assert rule.within is not None
     if rule.then is not None:

@@ -76,7 +76,7 @@ class ArmingJson(BaseModel):
     chosen_by: str | None = Field(description="where it was chosen by hand; null: it was not")
     until: datetime | None = Field(description="when another is in force, as far as it is known")
     scheduled: ScheduledJson | None = Field(description="the schedule's next change; null: it has none")
-    time_zone: str = Field(description="of the schedule; empty: this machine's")
+    timezone: str = Field(description="of the schedule; empty: this machine's")
     profiles: list[ProfileJson]
     snoozes: list[SnoozeJson]
     cameras: list[ArmedCameraJson]
@@ -142,7 +142,7 @@ def arming_routes(live: LiveState, arming: ArmingService) -> APIRouter:
     @needs(Role.admin, audit="profile chosen", fields=("profile", "minutes"))
     async def profile(request: Request, given: Annotated[ChooseProfile, Body()]) -> Any:
         """A profile is in force from now on; null: the schedule's."""
-        return await choose(request, lambda: arming.choose(given.profile, given.minutes))
+        return await choose(request, lambda: arming.choose(given.profile, given.minutes, by="page"))
 
     @router.put("/api/v1/arming/snooze", response_model=ArmingNow)
     @needs(Role.admin, audit="camera snoozed", fields=("camera", "label", "minutes"))

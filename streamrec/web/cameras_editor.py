@@ -630,7 +630,7 @@ def _fill_rule(table: Any, rule: Mapping[str, Any]) -> None:
             inline = tomlkit.inline_table()
             inline.update(short)
             value = short["label"] if set(short) == {"label"} else inline
-        _set(table, key, value or None if key == "time_zone" else value)
+        _set(table, key, value or None if key == "timezone" else value)
 
 
 def _rename_in_rules(document: Any, before: str, now: str) -> None:

@@ -187,7 +187,7 @@ class RuleChange(BaseModel):
     then: PatternJson | _NAME | list[_NAME] | None = None
     count: Annotated[int, Strict()] | None = None
     within: _TIME | None = None
-    time_zone: str = Field(default="", max_length=100)
+    timezone: str = Field(default="", max_length=100)
     enabled: bool = True
 
     def as_table(self) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class RuleJson(BaseModel):
     then: dict[str, Any] | str | list[str] | None = None
     count: int | None = None
     within: str | None = None
-    time_zone: str = ""
+    timezone: str = ""
     enabled: bool
     text: str = Field(description="in words")
 

@@ -46,7 +46,7 @@ const OPINIONS = { yes: "yes", no: "no", unsure: "not sure", unjudged: "none" };
 
 /** What a model said of an event; text of unknown origin, which is only ever shown as text. */
 function opinionOf(event) {
-  const said = OPINIONS[event.verdict];
+  const said = OPINIONS[event.judgment];
   return said && `${said}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
 }
 

@@ -133,13 +133,13 @@ export function rulesPanel(page, file) {
     const save = h("button", { type: "submit", class: "primary", text: rule ? "Save" : "Add" });
     const parts = {
       lasts: () => [lengths.lasts.element], absent: () => [lengths.absent.element],
-      daily: () => [since, h("span", { text: "to" }), by, h("span", { class: "hint", text: rule?.time_zone ? rule.time_zone : "each day, by the clock of this machine" })],
+      daily: () => [since, h("span", { text: "to" }), by, h("span", { class: "hint", text: rule?.timezone ? rule.timezone : "each day, by the clock of this machine" })],
       follows: () => [h("span", { text: "within" }), lengths.follows.element], often: () => [count, h("span", { text: "times within" }), lengths.often.element],
     };
     let timer = null, closed = false;
 
     function change() {
-      const own = { lasts: () => ({ lasts: lengths.lasts.value() }), absent: () => ({ absent: lengths.absent.value() }), daily: () => ({ since: since.value, by: by.value, time_zone: rule?.time_zone ?? "" }),
+      const own = { lasts: () => ({ lasts: lengths.lasts.value() }), absent: () => ({ absent: lengths.absent.value() }), daily: () => ({ since: since.value, by: by.value, timezone: rule?.timezone ?? "" }),
         follows: () => ({ then: then.value(), within: lengths.follows.value() }), often: () => ({ count: Number(count.value), within: lengths.often.value() }) }[kind.value]();
       return { name: name.value.trim(), when: when.value(), enabled: rule?.enabled ?? true, ...own };
     }

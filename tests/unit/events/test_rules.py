@@ -151,7 +151,7 @@ class TestAbsent:
 
 
 class TestDaily:
-    rule = rule("nobody moved", Pattern(), since=time(8), by=time(10), time_zone="Europe/Berlin")
+    rule = rule("nobody moved", Pattern(), since=time(8), by=time(10), timezone="Europe/Berlin")
 
     def at(self, day: int, hour: int, minute: int = 0, month: int = 11) -> float:
         return datetime(2026, month, day, hour, minute, tzinfo=BERLIN).timestamp()
@@ -193,7 +193,7 @@ class TestDaily:
         assert self.stream(20, 9, 30).run(7300, by=10.0).reported == [("started", self.at(20, 11, 30) + 10)]
 
     def test_the_night_in_which_clocks_go_forward_is_an_hour_shorter(self):
-        night = rule("night", Pattern(), since=time(1), by=time(4), time_zone="Europe/Berlin")
+        night = rule("night", Pattern(), since=time(1), by=time(4), timezone="Europe/Berlin")
         stream = Stream(night, at=self.at(29, 0, month=3)).run(6 * 3600, by=10.0)
         assert stream.reported == [("started", self.at(29, 4, month=3))]
 
@@ -382,7 +382,7 @@ class TestWhichRule:
             ({"since": time(8)}, "by: it is missing"),
             ({"within": 1.0}, "add then or count"),
             ({"count": 3}, "within: it is missing"),
-            ({"lasts": 1.0, "time_zone": "Europe/Berlin"}, "time_zone: it belongs to since and by"),
+            ({"lasts": 1.0, "timezone": "Europe/Berlin"}, "timezone: it belongs to since and by"),
             ({"since": time(8), "by": time(8)}, "by: it is the same time as since"),
         ],
         ids=str,

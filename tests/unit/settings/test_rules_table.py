@@ -37,7 +37,7 @@ name = "nobody moved"
 when = {camera = "bath"}
 since = "08:00"
 by = 10:00:00
-time_zone = "Europe/Berlin"
+timezone = "Europe/Berlin"
 [[rule]]
 name = "silence"
 when = {}
@@ -76,7 +76,7 @@ class TestRules:
         ]
         lies, moved, silence, left, often = rules
         assert lies.when == Pattern(labels=("fall",), cameras=("bath",), zones=("floor",))
-        assert (moved.since, moved.by, moved.time_zone) == (time(8), time(10), "Europe/Berlin")
+        assert (moved.since, moved.by, moved.timezone) == (time(8), time(10), "Europe/Berlin")
         assert (silence.when, silence.absent) == (Pattern(), 7200.0)
         assert left.then == Pattern(labels=("door out", "wave"), cameras=("hall",)) and left.within == 90.0
         assert (often.count, often.within) == (3, 3600.0)
@@ -120,8 +120,8 @@ class TestRules:
             ("name = 'a'\nwhen = 'fall'\ncount = 1\nwithin = 5", "count: give a whole number from 2"),
             ("name = 'a'\nwhen = 'fall'\nwithin = 5", "within: .* add then or count"),
             (
-                "name = 'a'\nwhen = 'fall'\nsince = '8:00'\nby = '9:00'\ntime_zone = 'Mars'",
-                "time_zone: give a name like",
+                "name = 'a'\nwhen = 'fall'\nsince = '8:00'\nby = '9:00'\ntimezone = 'Mars'",
+                "timezone: give a name like",
             ),
             ("name = 'a'\nwhen = 'fall'\nlasts = 5\nenabled = 'no'", "enabled: write true or false"),
         ],

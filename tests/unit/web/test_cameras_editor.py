@@ -591,7 +591,7 @@ class TestRules:
     def test_each_kind_comes_back_as_it_was_given(self, editor):
         when = {"label": "fall"}
         kinds = [
-            {"since": "08:00", "by": "10:00", "time_zone": "Europe/Berlin"},
+            {"since": "08:00", "by": "10:00", "timezone": "Europe/Berlin"},
             {"then": {"label": ["wave", "fight"], "camera": "yard"}, "within": "1 min"},
             {"count": 3, "within": "1 h"},
         ]
