@@ -478,7 +478,7 @@ def event_routes(context: PageContext) -> APIRouter:
                 who, camera=camera, label=label, after=after, limit=limit, ids=ids, but=but, **given
             )
             more = found[-1].id if len(found) == limit else None
-            shown = [live.event_for(who, entry) for entry in found]
+            shown = [live.event(entry) for entry in found]
             return {"version": VERSION, "events": shown, "more": more}
 
         return Response(json_bytes(await asyncio.to_thread(work)), media_type="application/json")
@@ -491,7 +491,7 @@ def event_routes(context: PageContext) -> APIRouter:
 
         def work() -> dict[str, Any] | None:
             entry = live.entry_for(who, id)
-            return None if entry is None else live.event_for(who, entry)
+            return None if entry is None else live.event(entry)
 
         shown = await asyncio.to_thread(work)
         if shown is None:

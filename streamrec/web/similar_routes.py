@@ -56,9 +56,9 @@ def similar_routes(live: LiveState) -> APIRouter:
             found = live.similar_for(who, entry, camera=camera, label=label, limit=limit, **conditions)
             return {
                 "version": VERSION,
-                "event": live.event_for(who, entry),
+                "event": live.event(entry),
                 "similar": [
-                    {"similarity": round(score, 4), "event": live.event_for(who, one)}
+                    {"similarity": round(score, 4), "event": live.event(one)}
                     for one, score in found.found
                 ],
                 "compared": found.compared,
