@@ -249,9 +249,9 @@ class AccessControl:
             self.sessions.end_this(scope["session"])
         return b"set-cookie", f"{_cookie(scope, '')}; Max-Age=0".encode()
 
-    def check_throttle(self, scope: Scope) -> None:
-        """Raise ``Refused`` while this client has to wait after wrong passwords."""
-        wait = self.throttle.wait(client_of(scope))
+    def check_throttle(self, scope: Scope, name: str) -> None:
+        """Raise ``Refused`` while this client has to wait after wrong passwords, before it tries this user's."""
+        wait = self.throttle.wait(client_of(scope), name)
         if wait:
             raise _too_often(wait)
 

@@ -362,17 +362,18 @@ def session_routes(context: PageContext) -> APIRouter:
     async def login(request: Request, given: Annotated[Password, Body()]) -> Response:
         """Begin a session; its cookie is set. After wrong passwords the next attempt has to wait."""
         address = client_of(request.scope)
-        access.check_throttle(request.scope)
+        access.check_throttle(request.scope, given.name)
         if waiting[0] >= _LOGINS_AT_ONCE:
             raise Refused(429, "too_often", "others are logging in: try again", [(b"retry-after", b"1")])
         waiting[0] += 1
         try:
             async with hashing:  # one at a time: each needs 32 MB, and none may overtake the count
-                access.check_throttle(request.scope)
+                access.check_throttle(request.scope, given.name)
                 account = await asyncio.to_thread(access.access.log_in, given.name, given.password)
                 if account is not None and access.access.holds(account.credential) is None:
                     account = None  # it was changed meanwhile
-                (access.throttle.failed if account is None else access.throttle.succeeded)(address)
+                note = access.throttle.failed if account is None else access.throttle.succeeded
+                note(address, given.name)
         finally:
             waiting[0] -= 1
         if account is None:

@@ -116,6 +116,16 @@ class TestTries:
         throttle.succeeded("10.0.0.9")
         assert throttle.wait("10.0.0.9") == 0.0
 
+    def test_a_log_in_of_ones_own_gives_no_more_guesses_at_another_user(self):
+        throttle = LoginThrottle(clock=lambda: 0.0)
+        for _ in range(TRIES + 1):
+            throttle.failed("10.0.0.9", "ann")
+            throttle.succeeded("10.0.0.9", "ben")
+        assert throttle.wait("10.0.0.9", " Ann ") == 2.0
+        assert throttle.wait("10.0.0.9", "ben") == throttle.wait("10.0.0.8", "ann") == 0.0
+        throttle.succeeded("10.0.0.9", "ann")
+        assert throttle.wait("10.0.0.9", "ann") == 0.0
+
     def test_many_addresses_together_are_bounded_too(self):
         now = [0.0]
         throttle = LoginThrottle(clock=lambda: now[0])
