@@ -438,7 +438,7 @@ class Viewer:
                 raise BadMessage("want is an object of cameras and widths")
             if not all(isinstance(width, int) and 0 < width <= 10_000 for width in want.values()):
                 raise BadMessage("a width is a number of pixels")
-            # Unknown cameras are ignored, and those that its user may not see: they are not told apart.
+            # Unknown cameras are ignored, and so are those that its user may not see: both get the same answer.
             known = set(self.who.seen(self._hub.live.names))
             self._wanted = {name: _size_for(width) for name, width in want.items() if name in known}
             self._sent = {name: sent for name, sent in self._sent.items() if name in self._wanted}
