@@ -261,7 +261,7 @@ class SessionJson(BaseModel):
     receivers: bool = Field(
         default=False, description="whether this client may test receivers of notifications"
     )
-    arming: bool = Field(default=False, description="whether what is armed can be chosen")
+    arming: bool = Field(default=False, description="whether what is armed is known; admins choose it")
     software: str
 
 

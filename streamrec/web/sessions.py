@@ -72,12 +72,6 @@ class Sessions:
         if self.holds(session):
             session.idle = self._clock() + IDLE_SECONDS
 
-    def end(self, secret: str) -> None:
-        """Log out."""
-        session = self._sessions.pop(_digest(secret), None)
-        if session is not None:
-            session.ended = True
-
     def end_this(self, session: Session) -> None:
         """Log out."""
         session.ended = True

@@ -115,10 +115,10 @@ class _Zip(StreamingResponse):
     """The answer; its place among the exports is free again when it ends, or when its client leaves."""
 
     def __init__(self, archive: Archive, exports: threading.BoundedSemaphore) -> None:
-        self._exports, self._parts = exports, iter(archive)
+        self._exports = exports
         name = datetime.now(UTC).strftime("events-%Y-%m-%d-%H%M%S.zip")
         super().__init__(
-            self._parts,
+            iter(archive),
             media_type="application/zip",
             headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
         )

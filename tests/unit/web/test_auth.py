@@ -9,9 +9,10 @@ import pytest
 
 from streamrec.errors import SettingsError
 from streamrec.web.access_file import adding, edit
-from streamrec.web.auth import Access, hash_password, make_token, new_token, new_user
+from streamrec.web.auth import Access, new_token, new_user
 from streamrec.web.roles import Role
 from streamrec.web.sessions import ALL_TRIES, TRIES, LoginThrottle, Sessions
+from tests.helpers.pages import hash_password, make_token
 
 PASSWORD = "correct horse battery"
 
@@ -92,8 +93,8 @@ class TestSessions:
         assert sessions.find(secret) is session  # it is used: twelve hours from here
         now[0] = 24 * 3600.0
         assert sessions.find(secret) is None
-        secret, _ = sessions.begin()
-        sessions.end(secret)
+        secret, session = sessions.begin()
+        sessions.end_this(session)
         assert sessions.find(secret) is None
 
     def test_there_is_a_bound(self):
