@@ -130,12 +130,12 @@ def text_of(status: dict[str, Any]) -> str:
     """What is armed as lines for a person.
 
     >>> door = {"name": "door", "armed": "all", "snoozed": False, "labels": []}
-    >>> print(text_of({"profile": "night", "cause": "usual", "until": None, "chosen_by": None, "time_zone": "",
+    >>> print(text_of({"profile": "night", "cause": "usual", "until": None, "chosen_by": None, "timezone": "",
     ...     "snoozes": [], "cameras": [door]}))
     night: the usual one
       door: armed
     """
-    zone = ZoneInfo(status["time_zone"]) if status["time_zone"] else None
+    zone = ZoneInfo(status["timezone"]) if status["timezone"] else None
 
     def clock(text: str) -> str:
         then = datetime.fromisoformat(text).astimezone(zone)

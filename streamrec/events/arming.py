@@ -205,15 +205,11 @@ def answer(
     >>> answer(ArmingRules(zone=ZoneInfo("UTC")), state, fall, 0.0).reason
     'bath is snoozed until 00:10'
     """
-    for snooze in state.snoozes:
-        if (
-            at < snooze.until
-            and snooze.camera == event.camera
-            and (not snooze.label or snooze.label == event.label)
-        ):
-            what = f"{snooze.label} of {snooze.camera}" if snooze.label else snooze.camera
-            ends = "" if math.isinf(snooze.until) else f" until {clock(snooze.until, rules.zone, at)}"
-            return Answer(armed=False, reason=f"{what} is snoozed{ends}")
+    snooze = _snooze_of(state, event.camera, event.label, at)
+    if snooze is not None:
+        what = f"{snooze.label} of {snooze.camera}" if snooze.label else snooze.camera
+        ends = "" if math.isinf(snooze.until) else f" until {clock(snooze.until, rules.zone, at)}"
+        return Answer(armed=False, reason=f"{what} is snoozed{ends}")
     now = in_force or active(rules, state, at)
     if now.profile.fits(event):
         return Answer(armed=True)
@@ -288,22 +284,32 @@ def overview(
             event = Happening(id="", camera=name, label=label, model=model, started=at)
             given = answer(rules, state, event, at, now)
             in_a_zone = any(_fits_in_a_zone(pattern, event) for pattern in now.profile.armed)
-            if in_a_zone and not given.armed and not _is_snoozed(state, name, label, at):
+            if in_a_zone and not given.armed and _snooze_of(state, name, label, at) is None:
                 given = Answer(armed=True)
             before = labels.get(label)
             if before is None or given.armed:
                 labels[label] = ArmedLabel(label=label, armed=given.armed, reason=given.reason)
-        whole = [
-            one.until for one in state.snoozes if one.camera == name and not one.label and one.until > at
-        ]
-        found.append(
-            ArmedCamera(name=name, labels=tuple(labels.values()), snoozed_until=max(whole, default=None))
-        )
+        until = snoozed_until(state, name, at)
+        found.append(ArmedCamera(name=name, labels=tuple(labels.values()), snoozed_until=until))
     return tuple(found)
 
 
-def _is_snoozed(state: ArmingState, camera: str, label: str, at: float) -> bool:
-    return any(one.camera == camera and one.label in ("", label) and one.until > at for one in state.snoozes)
+def snoozed_until(state: ArmingState, camera: str, at: float) -> float | None:
+    """Until when a whole camera is snoozed; inf: until that is ended; None: it is not."""
+    whole = (one.until for one in state.snoozes if one.camera == camera and not one.label and one.until > at)
+    return max(whole, default=None)
+
+
+def _snooze_of(state: ArmingState, camera: str, label: str, at: float) -> Snooze | None:
+    """The first snooze that holds for a label of a camera at a moment."""
+    return next(
+        (
+            one
+            for one in state.snoozes
+            if one.camera == camera and one.label in ("", label) and one.until > at
+        ),
+        None,
+    )
 
 
 def _fits_in_a_zone(pattern: Pattern, event: Happening) -> bool:

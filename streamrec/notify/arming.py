@@ -1,4 +1,4 @@
-"""Arming: the part of the gate that keeps events of which nobody wants to be notified now, and how that is chosen.
+"""Arming: the part of the gate that keeps events that no receiver is to be notified of now, and how that is chosen.
 
 ``Arming`` is asked by the page, MQTT and the command line, from any thread; what they choose is on the disk before it
 counts. It is asked of each event by the gate, in the history's thread, and waits for nothing then.
@@ -25,6 +25,7 @@ from streamrec.events.arming import (
     next_change,
     overview,
     snooze,
+    snoozed_until,
     state_at,
 )
 from streamrec.notify.gate import Decider
@@ -222,9 +223,7 @@ class Arming(Decider):
 
     def snoozed_until(self, camera: str) -> float | None:
         """Until when a whole camera is snoozed; None: it is not."""
-        now = self._clock()
-        untils = [one.until for one in self._state.snoozes if one.camera == camera and not one.label]
-        return max((until for until in untils if until > now), default=None)
+        return snoozed_until(self._state, camera, self._clock())
 
     def status(self) -> dict[str, Any]:
         """What is armed now, as JSON; the same on the page, in the API and in ``streamrec arming --json``."""
@@ -238,7 +237,7 @@ class Arming(Decider):
             "chosen_by": state.by if by_hand else None,
             "until": None if until is None else iso(until),
             "scheduled": None if change is None else {"profile": change[1], "at": iso(change[0])},
-            "time_zone": "" if rules.zone is None else rules.zone.key,
+            "timezone": "" if rules.zone is None else rules.zone.key,
             "profiles": [
                 {"name": one.name, "armed": [words_of(pattern) for pattern in one.armed]}
                 for one in rules.profiles.values()

@@ -76,7 +76,7 @@ class ArmingJson(BaseModel):
     chosen_by: str | None = Field(description="where it was chosen by hand; null: it was not")
     until: datetime | None = Field(description="when another is in force, as far as it is known")
     scheduled: ScheduledJson | None = Field(description="the schedule's next change; null: it has none")
-    time_zone: str = Field(description="of the schedule; empty: this machine's")
+    timezone: str = Field(description="of the schedule; empty: this machine's")
     profiles: list[ProfileJson]
     snoozes: list[SnoozeJson]
     cameras: list[ArmedCameraJson]

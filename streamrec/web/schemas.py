@@ -173,7 +173,7 @@ class EventJson(BaseModel):
     decided_by: str | None = Field(default=None, description="what decided so, such as arming")
     reason: str | None = Field(default=None, description="why it is kept or held, in words")
     held_until: datetime | None = Field(default=None, description="of an event that is held")
-    verdict: str | None = Field(
+    judgment: str | None = Field(
         default=None, description="of a second opinion: yes, no, unsure or unjudged; null: there is none"
     )
     opinion: str | None = Field(

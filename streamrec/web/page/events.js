@@ -46,8 +46,8 @@ const OPINIONS = { yes: "yes", no: "no", unsure: "not sure", unjudged: "none" };
 
 /** The second opinion on an event; text of unknown origin, which is only ever shown as text. */
 function opinionOf(event) {
-  const verdict = OPINIONS[event.verdict];
-  return verdict && `${verdict}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
+  const judgment = OPINIONS[event.judgment];
+  return judgment && `${judgment}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
 }
 
 function rowOf(page, event) {
