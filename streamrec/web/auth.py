@@ -147,17 +147,6 @@ def new_user(name: str, password: str, role: Role, cameras: Iterable[str] | None
     return Account(kind=Kind.user, name=name, role=role, cameras=chosen, secret=hash_of(password))
 
 
-def hash_password(password: str) -> str:
-    """The line of the access file for a password without a name."""
-    return new_user("", password, Role.admin).line()
-
-
-def make_token() -> tuple[str, str]:
-    """A new token without a name, and its line of the access file."""
-    token, account = new_token()
-    return token, account.line()
-
-
 @dataclass(frozen=True, slots=True)
 class Access:
     """The accounts. Without any, every client may do everything: for loopback alone."""

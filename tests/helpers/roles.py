@@ -43,6 +43,7 @@ def every_route() -> list[BaseRoute]:
     live = LiveState()
     live.corrections = part
     live.recordings = part
+    live.arming = part
     context = PageContext(
         live=live,
         hub=WebSocketHub(live),
@@ -55,6 +56,7 @@ def every_route() -> list[BaseRoute]:
         log_error=print,
         teach=part,
         fleet=part,
+        receivers=part,
     )
     live.close()
     return [route for router in _routers(context) for route in router.routes]

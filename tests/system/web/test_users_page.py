@@ -33,6 +33,9 @@ def test_an_admin_adds_a_viewer_who_is_offered_nothing_to_change(open_page, look
     tab.click("dialog button.primary")
     tab.wait_for_selector(".user-row:has-text('Eve <b>')")
     tab.wait_for_selector(".audit li:has-text('user added')")
+    for width in (360, 700, 1000):
+        tab.set_viewport_size({"width": width, "height": 740})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
     other = look(page.url, width=360, height=740)
     other.wait_for_selector("#name:visible")
     log_in(other, "eve <b>", "a long password")
