@@ -18,9 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from streamrec.core.messages import why
 from streamrec.core.text import printable
-from streamrec.errors import SourceError, need
+from streamrec.errors import SourceError
 from streamrec.sources.discovery.local import interfaces
-from streamrec.sources.discovery.xml import Element, children, parse, text_of
+from streamrec.sources.discovery.xml import Element, children, need_parser, parse, text_of
 
 GROUP = ("239.255.255.250", 3702)
 SECONDS = 4.0  # that answers are waited for
@@ -62,7 +62,7 @@ def search(
 
     ``interface``: an IPv4 address of this machine; only its network is asked. ``stop``: set, the search ends at once.
     """
-    need("defusedxml", extra="discover")  # else each answer were one that cannot be read
+    need_parser()
     own = _own_address(interface)
     request = f"urn:uuid:{uuid.uuid4()}"
     data = _PROBE.format(id=request).encode()
