@@ -36,7 +36,7 @@ from streamrec.train.recipes import find_recipe, put_together
 from streamrec.types import ActionEnded
 
 WINDOW = 1.0  # seconds of the baseline's statistics
-ROUNDS = 500
+ROUNDS = 200
 THIN = 4  # of the frames, for average precision
 
 

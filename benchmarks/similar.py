@@ -8,6 +8,7 @@ part that a random choice among the same events has.
     python benchmarks/similar.py DATA                       # DATA/gestures, yoga, interaction, fights
     python benchmarks/similar.py DATA --most 60 --sets gestures,fights
     python benchmarks/similar.py --speed 100000             # seconds of a search among so many events
+    python benchmarks/similar.py --cost fight               # microseconds a frame in the recognizing thread
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
 from streamrec.outputs.history.vectors import EventVector, vector_of
 from streamrec.runtime.feature_memory import FeatureMemory
+from streamrec.types import Frame
 
 SETS = {
     "gestures": ("webcam",),
@@ -148,6 +150,27 @@ def speed(count: int) -> None:
         )
 
 
+def cost(model: str) -> None:
+    """Microseconds that keeping features takes of the recognizing thread, a frame."""
+    recognizer = Recognizer.load(model)
+    image = np.zeros((480, 640, 3), np.uint8)
+    _, state = recognizer.step(Frame(image, 0, 0.0, 0, "door"), recognizer.initial_state())
+    for name, apart in (("another frame", 0.0), ("a frame that is kept, four a second", 0.25)):
+        memory, count = FeatureMemory(), 5000
+        memory._kinds = {model: "kind"}
+        memory.keep(recognizer, Frame(image, 0, 0.0, 0, "door"), state)
+        frames = [Frame(image, n, n * apart, 0, "door") for n in range(1, count + 1)]
+        began = time.process_time()
+        for frame in frames:
+            memory.keep(recognizer, frame, state)
+        print(f"{model:10} {name:36} {1e6 * (time.process_time() - began) / count:6.1f} µs")
+    began = time.process_time()
+    for _ in range(100):
+        span = memory.span("door", model, None, frames[-1].timestamp - 5, frames[-1].timestamp)
+    print(f"{model:10} {'an event that ends':36} {1e4 * (time.process_time() - began):6.1f} µs")
+    assert span is not None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -156,7 +179,10 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--most", type=int, default=10_000, help="clips of a set")
     parser.add_argument("--speed", type=int, metavar="EVENTS")
+    parser.add_argument("--cost", metavar="MODEL")
     given = parser.parse_args()
+    if given.cost:
+        cost(given.cost)
     if given.speed:
         speed(given.speed)
     for name in given.sets.split(",") if given.data else ():

@@ -93,7 +93,8 @@ def _add_token(options: Options) -> None:
     made, account = new_token(options.name.strip(), role, options.cameras or None, expiry(options.expires))
     edit(options.file, adding(account))
     _note(options, "token added", _shown(account))
-    log(f"the token, which is shown this once: {made}")
+    log("the token, which is shown this once:")
+    print_text(made)  # alone on standard output, for a program that keeps it
 
 
 def _change(options: Options) -> None:

@@ -123,6 +123,8 @@ def _in_place(
             f"{path.name} has no profiles of your own in it while nothing runs: give --file cameras.toml"
         )
     arming.do(request, by="command line")
+    for name in arming.cameras:  # the label of a snooze is not all that its model has
+        arming.watched(name, {})
     return arming.status()
 
 
@@ -130,12 +132,12 @@ def text_of(status: dict[str, Any]) -> str:
     """What is armed as lines for a person.
 
     >>> door = {"name": "door", "armed": "all", "snoozed": False, "labels": []}
-    >>> print(text_of({"profile": "night", "cause": "usual", "until": None, "chosen_by": None, "time_zone": "",
+    >>> print(text_of({"profile": "night", "cause": "usual", "until": None, "chosen_by": None, "timezone": "",
     ...     "snoozes": [], "cameras": [door]}))
     night: the usual one
       door: armed
     """
-    zone = ZoneInfo(status["time_zone"]) if status["time_zone"] else None
+    zone = ZoneInfo(status["timezone"]) if status["timezone"] else None
 
     def clock(text: str) -> str:
         then = datetime.fromisoformat(text).astimezone(zone)
@@ -155,7 +157,7 @@ def text_of(status: dict[str, Any]) -> str:
                 if camera["snoozed"]
                 else "armed"
                 if camera["labels"] or camera["armed"] == "all"
-                else ""
+                else "its labels are known while it is watched"
             )
         elif camera["armed"] == "none" and len(set(unarmed.values())) == 1:
             state = next(iter(unarmed.values()))
@@ -165,7 +167,7 @@ def text_of(status: dict[str, Any]) -> str:
                 for reason in dict.fromkeys(unarmed.values())
             ]
             state = "; ".join(["partly armed" if camera["armed"] == "some" else "not armed", *parts])
-        lines.append(f"  {camera['name']}{': ' if state else ''}{state}")
+        lines.append(f"  {camera['name']}: {state}")
     known = {camera["name"] for camera in status["cameras"]}
     for one in status["snoozes"]:
         if one["label"] or one["camera"] not in known:

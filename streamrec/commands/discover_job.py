@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -65,8 +66,12 @@ def _search(networks: Sequence[str], seconds: float) -> list[Found]:
     asked = list(networks) or [one.address for one in interfaces()]
     if not asked:
         raise SourceError("this machine has no network that is known: give --interface its IPv4 address")
+    stop = threading.Event()
     with ThreadPoolExecutor(len(asked)) as pool:
-        found = list(pool.map(lambda interface: search(interface, seconds), asked))
+        try:
+            found = list(pool.map(lambda interface: search(interface, seconds, stop=stop), asked))
+        finally:
+            stop.set()  # Ctrl-C waits for no answer
     return list({one.host: one for each in found for one in each}.values())
 
 

@@ -28,7 +28,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason", "verdict", "opinion", "judged_by",
+    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason", "judgment", "opinion", "judged_by",
 )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def line_of(entry: Entry) -> str:
     what = entry.label if entry.person is None else f"{entry.label}, person {entry.person}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
     sure = "rule" if entry.rule is not None else f"{100 * entry.confidence:.0f} %"
-    opinion = "" if entry.verdict is None else f"  second opinion: {entry.verdict}"
+    opinion = "" if entry.judgment is None else f"  second opinion: {entry.judgment}"
     unsent = "" if entry.decision is Outcome.deliver else f"  ({entry.reason or entry.decision})"
     return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{opinion}{clip}")
 

@@ -12,7 +12,6 @@ from streamrec.notify.dispatcher import CommittedEvent, Dispatcher
 from streamrec.notify.trial import ReceiverDesk
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.json_lines import open_lines
-from streamrec.outputs.plot import Plots
 from streamrec.outputs.sink import Sink
 from streamrec.types import Health, Result, Source
 
@@ -66,7 +65,6 @@ class Outputs:
         log: Callable[[str], object],
     ) -> None:
         self.dispatcher = dispatcher
-        self._plots = Plots()
         self.failures: list[SinkError] = []  # of views that failed for another reason than an absent reader
         self._views = tuple(views)
         self._files = tuple(view for view in views if view is not terminal)
@@ -80,7 +78,6 @@ class Outputs:
 
         Raises ``BrokenPipeError`` where the last reader has left.
         """
-        result = self._plots.pictured(result)
         shown = self.dispatcher.write(result)  # its events come back through ``write_event``
         for view in self._views:
             if view.failed:

@@ -19,6 +19,7 @@ from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.overlay import draw_heat
+from streamrec.outputs.plot import Plots
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
@@ -88,8 +89,9 @@ class RunJob:
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
+            plots = Plots()  # of readings, which have no picture
             for result in played:
-                opened.outputs.write(result)
+                opened.outputs.write(plots.pictured(result))
                 opened.outputs.tick()
                 if window is not None and window.closed:
                     break

@@ -70,18 +70,20 @@ class AppriseChannel(Channel):
         for number, url in enumerate(settings.urls, 1):
             service = self._apprise.Apprise.instantiate(url, asset=self._asset)
             if service is None:
-                raise SinkError(f"urls: number {number} is no address of a service that Apprise knows")
+                raise SinkError(
+                    f"{settings.receiver}: urls: number {number} is no address of a service that Apprise knows"
+                )
             found.append(service)
         if settings.config:
             if not Path(settings.config).is_file():
-                raise SinkError(f"config: there is no file {settings.config}")
+                raise SinkError(f"{settings.receiver}: config: there is no file {settings.config}")
             config = self._apprise.AppriseConfig(asset=self._asset)  # what it includes is not read
             config.add(settings.config)
             every = self._apprise.Apprise(asset=self._asset)
             every.add(config)
             found += every.find(list(settings.tags)) if settings.tags else list(every)
         if not found:
-            raise SinkError("config: none of its services has one of these tags")
+            raise SinkError(f"{settings.receiver}: config: none of its services has one of these tags")
         return found
 
     def send(self, notification: Notification) -> str:

@@ -1,4 +1,4 @@
-"""Arming: the part of the gate that keeps events of which nobody wants to be notified now, and how that is chosen.
+"""Arming: the part of the gate that keeps events that no receiver is to be notified of now, and how that is chosen.
 
 ``Arming`` is asked by the page, MQTT and the command line, from any thread; what they choose is on the disk before it
 counts. It is asked of each event by the gate, in the history's thread, and waits for nothing then.
@@ -25,6 +25,7 @@ from streamrec.events.arming import (
     next_change,
     overview,
     snooze,
+    snoozed_until,
     state_at,
 )
 from streamrec.notify.gate import Decider
@@ -135,7 +136,7 @@ class Arming(Decider):
             raise SettingsError("give an object with profile, or with snooze")
         minutes = request.get("minutes")
         if "snooze" in request and set(request) <= {"snooze", "label", "minutes"}:
-            self.snooze(request["snooze"], request.get("label") or "", minutes, by=by)
+            self.snooze(request["snooze"], request.get("label") or "", minutes)
         elif "profile" in request and set(request) <= {"profile", "minutes"}:
             self.choose(request["profile"], minutes, by=by)
         elif request:
@@ -161,7 +162,7 @@ class Arming(Decider):
             until = now + 60.0 * _checked(minutes, zero=False)
         self._keep(lambda state: choose(state, profile, until, now, by))
 
-    def snooze(self, camera: str, label: str = "", minutes: float | None = None, *, by: str) -> None:
+    def snooze(self, camera: str, label: str = "", minutes: float | None = None) -> None:
         """A camera, or one label of it, is not armed for so many minutes; None: until 0 ends that."""
         now = self._clock()
         known = self._cameras
@@ -172,7 +173,7 @@ class Arming(Decider):
         if not isinstance(label, str) or (label and label not in labels and not ends):
             raise SettingsError(f"{_quoted(label)}: {_no_such(label, labels, 'label')}")
         until = math.inf if minutes is None else now + 60.0 * _checked(minutes, zero=True)
-        self._keep(lambda state: snooze(state, Snooze(camera=camera, label=label, until=until), now, by))
+        self._keep(lambda state: snooze(state, Snooze(camera=camera, label=label, until=until), now))
 
     def _keep(self, change: Callable[[ArmingState], ArmingState]) -> None:
         with self._choosing:
@@ -222,9 +223,7 @@ class Arming(Decider):
 
     def snoozed_until(self, camera: str) -> float | None:
         """Until when a whole camera is snoozed; None: it is not."""
-        now = self._clock()
-        untils = [one.until for one in self._state.snoozes if one.camera == camera and not one.label]
-        return max((until for until in untils if until > now), default=None)
+        return snoozed_until(self._state, camera, self._clock())
 
     def status(self) -> dict[str, Any]:
         """What is armed now, as JSON; the same on the page, in the API and in ``streamrec arming --json``."""
@@ -238,7 +237,7 @@ class Arming(Decider):
             "chosen_by": state.by if by_hand else None,
             "until": None if until is None else iso(until),
             "scheduled": None if change is None else {"profile": change[1], "at": iso(change[0])},
-            "time_zone": "" if rules.zone is None else rules.zone.key,
+            "timezone": "" if rules.zone is None else rules.zone.key,
             "profiles": [
                 {"name": one.name, "armed": [words_of(pattern) for pattern in one.armed]}
                 for one in rules.profiles.values()

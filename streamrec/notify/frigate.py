@@ -29,9 +29,9 @@ from streamrec.notify.http_client import (
     check_fingerprint,
     check_url,
 )
-from streamrec.notify.receivers import Receiver, register
+from streamrec.notify.receivers import OutboxReceiver, register
 from streamrec.notify.templates import as_text, check_template, fill, values_of
-from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.outputs.history.records import Kind, Message
 from streamrec.outputs.history.store import History
 
 _COOKIE = "frigate_token"  # the default of Frigate's auth.cookie_name
@@ -82,7 +82,7 @@ class FrigateSettings:
         return f"frigate {self.name or urlsplit(self.url).hostname}"
 
 
-class Frigate(Receiver):
+class Frigate(OutboxReceiver):
     """Delivers starts and ends of a history as events of Frigate's; ``log`` gets messages without secrets."""
 
     def __init__(
@@ -113,10 +113,6 @@ class Frigate(Receiver):
             rng=rng,
         )
 
-    def notify(self, announcement: Announcement) -> None:
-        """An announcement waits in the outbox."""
-        self._worker.wake()
-
     def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
         """A camera is watched."""
         if not self._settings.cameras or name in self._settings.cameras:
@@ -140,14 +136,6 @@ class Frigate(Receiver):
             wrong = as_text(", ".join(missing), "")
             raise Undelivered(f"Frigate has no camera {wrong}: camera_names may map it")
         return f"it answers, and has {len(there)} camera{'' if len(there) == 1 else 's'}"
-
-    def stop(self) -> None:
-        """Begin to end."""
-        self._worker.close(0.0)
-
-    def close(self, patience: float = 1.0) -> None:
-        """Send what is due; other messages wait for the next start."""
-        self._worker.close(patience)
 
     def _send(self, message: Message) -> None:
         given = json.loads(message.body)

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
 from streamrec.notify.http_client import HttpClient, check_answer, check_fingerprint, check_url
-from streamrec.notify.receivers import Receiver, register, trial_body
+from streamrec.notify.receivers import OutboxReceiver, register, trial_body
 from streamrec.notify.templates import (
     PLACEHOLDERS,
     check_template,
@@ -28,7 +28,7 @@ from streamrec.notify.templates import (
     in_url,
     values_of,
 )
-from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.outputs.history.records import Kind, Message
 from streamrec.outputs.history.store import History
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -98,7 +98,7 @@ class HttpTriggerSettings:
         return f"http {self.name or urlsplit(self.start_url).hostname}"
 
 
-class HttpTrigger(Receiver):
+class HttpTrigger(OutboxReceiver):
     """Delivers starts and ends of a history as the user's requests; ``log`` gets messages without secrets."""
 
     def __init__(
@@ -127,24 +127,12 @@ class HttpTrigger(Receiver):
             rng=rng,
         )
 
-    def notify(self, announcement: Announcement) -> None:
-        """An announcement waits in the outbox."""
-        self._worker.wake()
-
     def test(self) -> str:
         """Send the start and the end of an event that did not happen, at once."""
         given = trial_body()
         for kind in self._clients:
             self._request(Kind(kind), {**given, "event": str(kind)})
         return f"it took {' and '.join(f'the {word}' for word in ('start', 'end')[: len(self._clients)])}"
-
-    def stop(self) -> None:
-        """Begin to end."""
-        self._worker.close(0.0)
-
-    def close(self, patience: float = 1.0) -> None:
-        """Send what is due; other messages wait for the next start."""
-        self._worker.close(patience)
 
     def _send(self, message: Message) -> None:
         settings, given = self._settings, json.loads(message.body)

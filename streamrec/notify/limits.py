@@ -21,7 +21,7 @@ _MOST_KNOWN = 10_000  # events whose first message is remembered
 _SPAN = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)")
 
 
-class Verdict(Enum):
+class Handling(Enum):
     """What becomes of a message."""
 
     send = auto()
@@ -80,12 +80,12 @@ class SendingLimits:
         for body in held:
             self._remember(body["data"]["id"], sent=False)
 
-    def decide(self, body: dict[str, Any], now: float) -> Verdict:
+    def decide(self, body: dict[str, Any], now: float) -> Handling:
         """What becomes of a message, by its JSON; ``now``: seconds since 1970."""
         data = body["data"]
         first = self._known.get(data["id"])
         if first is not None:
-            return Verdict.send if first else Verdict.drop
+            return Handling.send if first else Handling.drop
         while self._sent and not 0.0 <= now - self._sent[0][0] < _HOUR:
             self._sent.popleft()  # older, or from before the clock was set back
         of_camera = sum(camera == data["camera"] for _, camera in self._sent)
@@ -94,8 +94,8 @@ class SendingLimits:
             or (self._in_all and len(self._sent) >= self._in_all)
             or (self._per_camera and of_camera >= self._per_camera)
         ):
-            return Verdict.hold
-        return Verdict.send
+            return Handling.hold
+        return Handling.send
 
     def sent(self, body: dict[str, Any], now: float) -> None:
         """A message has arrived."""

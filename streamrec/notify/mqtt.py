@@ -214,11 +214,11 @@ class Mqtt(Receiver):
             announce=self._settings.announce,
         )
         self._client.on_message = lambda client, data, message: self._take(message)
+        with self._lock:
+            if self._connected:  # before what is armed is shown: a command that follows it is not lost
+                self._subscribe()
         self._arming.show()
         self._arming.announce()
-        with self._lock:
-            if self._connected:
-                self._subscribe()
 
     def _subscribe(self) -> None:
         if self._arming is not None and self._arming.subscriptions:

@@ -59,6 +59,7 @@ class ArmingTopics:
         self._showing = threading.Lock()  # held while it is published
         self._shown: dict[str, str] = {}  # topic: payload
         self._profiles = arming.profiles  # as Home Assistant knows them
+        self._refusing = threading.Lock()  # held while a line is counted and logged: two threads refuse
         self._logged: list[float] = []  # monotonic() of the last lines
         self._waiting: queue.Queue[tuple[str, str] | None] = queue.Queue(_MOST_WAITING)
         if commands:
@@ -217,18 +218,19 @@ class ArmingTopics:
         if what == "armed":
             if payload not in ("ON", "OFF"):
                 raise StreamrecError(f"write ON or OFF, not {shortened(payload)}")
-            self._arming.snooze(camera, minutes=0 if payload == "ON" else None, by="MQTT")
+            self._arming.snooze(camera, minutes=0 if payload == "ON" else None)
             return
         minutes, label = _snooze_of(payload)
-        self._arming.snooze(camera, label, minutes, by="MQTT")
+        self._arming.snooze(camera, label, minutes)
 
     def _refuse(self, topic: str, reason: str) -> None:
-        now = self._monotonic()
-        self._logged = [at for at in self._logged if now - at < _MINUTE]
-        if len(self._logged) < _LINES:
-            self._logged.append(now)
-            more = "; further ones are not reported for a minute" if len(self._logged) == _LINES else ""
-            self._log(printable(f"mqtt: {shortened(topic)[1:-1]}: {reason}{more}"))
+        with self._refusing:
+            now = self._monotonic()
+            self._logged = [at for at in self._logged if now - at < _MINUTE]
+            if len(self._logged) < _LINES:
+                self._logged.append(now)
+                more = "; further ones are not reported for a minute" if len(self._logged) == _LINES else ""
+                self._log(printable(f"mqtt: {shortened(topic)[1:-1]}: {reason}{more}"))
 
     def close(self) -> None:
         """Take no more commands."""

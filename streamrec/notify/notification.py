@@ -72,8 +72,8 @@ def notification_of(
         facts.append(f"{data['repetitions']} ×")
     if kind is Kind.evidence:
         facts.append("the video is there")
-    if data.get("verdict"):
-        facts.append(f"second opinion: {data['verdict']}")
+    if data.get("judgment"):
+        facts.append(f"second opinion: {data['judgment']}")
     lines = [" · ".join(map(printable, facts)), *_opinion(data), *_summary(held)]
     return Notification(
         event=str(data["id"]),
@@ -88,11 +88,11 @@ def notification_of(
 
 def _opinion(data: dict[str, Any]) -> list[str]:
     """The second opinion, in one line; none where there is none."""
-    verdict, text = data.get("verdict"), str(data.get("opinion") or "")
-    if verdict is None:
+    judgment, text = data.get("judgment"), str(data.get("opinion") or "")
+    if judgment is None:
         return []
-    said = f"Second opinion: {'none' if verdict == 'unjudged' else verdict}"
-    return [printable(f"{said}. {text}" if text else said)]
+    line = f"Second opinion: {'none' if judgment == 'unjudged' else judgment}"
+    return [printable(f"{line}. {text}" if text else line)]
 
 
 def _summary(held: Iterable[dict[str, Any]]) -> list[str]:

@@ -17,10 +17,10 @@ from typing import Any
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, wanted
 from streamrec.notify.http_client import check_url
-from streamrec.notify.limits import SendingLimits, Verdict
+from streamrec.notify.limits import Handling, SendingLimits
 from streamrec.notify.notification import Notification, notification_of
-from streamrec.notify.receivers import Receiver, check_events, is_ready, trial_body, trial_picture
-from streamrec.outputs.history.records import Announcement, Entry, Message
+from streamrec.notify.receivers import OutboxReceiver, check_events, is_ready, trial_body, trial_picture
+from streamrec.outputs.history.records import Entry, Message
 from streamrec.outputs.history.store import History
 
 _MOST_HELD = 1000  # messages that one summary takes
@@ -78,7 +78,7 @@ class Channel(ABC):
         """
 
 
-class Notifier(Receiver):
+class Notifier(OutboxReceiver):
     """Delivers the announcements of a history to people, over a channel."""
 
     def __init__(
@@ -108,10 +108,6 @@ class Notifier(Receiver):
             rng=rng,
         )
 
-    def notify(self, announcement: Announcement) -> None:
-        """An announcement waits in the outbox."""
-        self._worker.wake()
-
     def picture(self, entry: Entry, jpeg: bytes) -> None:
         """A picture is there: the message that waits for it can go."""
         self._worker.wake()
@@ -124,24 +120,16 @@ class Notifier(Receiver):
             notification_of(body, public_url=self._settings.public_url, picture=picture)
         )
 
-    def stop(self) -> None:
-        """Begin to end."""
-        self._worker.close(0.0)
-
-    def close(self, patience: float = 1.0) -> None:
-        """Send what is due; other messages wait for the next start."""
-        self._worker.close(patience)
-
     def _limited(self, message: Message) -> bool:
         """Hold a message back, or drop it, where it is not to be sent now; whether that was done."""
         body = json.loads(message.body)
-        verdict = self._limits.decide(body, self._clock())
-        if verdict is Verdict.hold:
+        handling = self._limits.decide(body, self._clock())
+        if handling is Handling.hold:
             self._history.hold_back(message)
             self._limits.held(body)
-        elif verdict is Verdict.drop:
+        elif handling is Handling.drop:
             self._history.arrived(message)
-        return verdict is not Verdict.send
+        return handling is not Handling.send
 
     def _held(self) -> list[_Json]:
         return [json.loads(one.body) for one in self._held_messages()]

@@ -1,4 +1,4 @@
-"""A second opinion: a model of the user's is asked about each event, and its verdict is stored with the event.
+"""A second opinion: a model of the user's is asked about each event, and its judgment is stored with the event.
 
 As a part of the gate it may hold an event back until the model has answered, and keep it where the model says no. It
 never loses one: where no answer comes in time, the event is delivered, and marked as unjudged. Questions are asked in
@@ -14,15 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamrec.core.context import Closing
+from streamrec.core.failures import FailureReporter
 from streamrec.errors import HistoryError
-from streamrec.notify.delivery import FailureReporter, Undelivered
+from streamrec.notify.delivery import Undelivered
 from streamrec.notify.gate import Decider, Gate
 from streamrec.notify.http_client import HttpClient
 from streamrec.notify.opinion_client import ask
 from streamrec.notify.opinion_frames import FrameCollector
 from streamrec.notify.opinion_settings import OpinionSettings
-from streamrec.outputs.history.opinions import Opinion, Verdict
-from streamrec.outputs.history.records import DELIVER, Announcement, Decision, Entry, Outcome
+from streamrec.outputs.history.opinions import Opinion
+from streamrec.outputs.history.records import DELIVER, Announcement, Decision, Entry, Judgment, Outcome
 from streamrec.outputs.history.store import History
 from streamrec.settings.evidence import Privacy
 from streamrec.types import Result
@@ -139,21 +140,23 @@ class SecondOpinion(Decider, Closing):
         """No answer came in time: the event is delivered, and marked."""
         with self._changed:
             self._jobs.pop(entry_id, None)
-        self._keep(entry_id, Opinion(Verdict.unjudged, "no answer came in time", self._settings.judge))
+        self._keep(entry_id, Opinion(Judgment.unjudged, "no answer came in time", self._settings.judge))
         return DELIVER
 
     def _job(self, id: str) -> _Job:
         return self._jobs.setdefault(id, _Job(self._monotonic()))
 
     def _why_not(self) -> str:
+        """Why no further event is asked about now; "": one is. The lock is held."""
+        if sum(job.entry is not None for job in self._jobs.values()) >= _MOST_JOBS:
+            return self._why_silent() or "too many events waited for an answer"
+        return self._why_silent()
+
+    def _why_silent(self) -> str:
         """Why no question is asked now; "": one is. The lock is held."""
         if self._closed:
             return "streamrec was about to end"
-        if self._monotonic() < self._pause.until:
-            return self._pause.why
-        if sum(job.entry is not None for job in self._jobs.values()) >= _MOST_JOBS:
-            return "too many events waited for an answer"
-        return ""
+        return self._pause.why if self._monotonic() < self._pause.until else ""
 
     # -- the thread of the frames
 
@@ -177,13 +180,13 @@ class SecondOpinion(Decider, Closing):
             self._failures.poll()
             try:
                 if unjudged is not None:
-                    self._settle(unjudged[0], Opinion(Verdict.unjudged, unjudged[1], self._settings.judge))
+                    self._settle(unjudged[0], Opinion(Judgment.unjudged, unjudged[1], self._settings.judge))
                 elif ready is not None and job is not None and job.entry is not None:
                     self._judge(job.entry, job.frames or [])
             except Exception as error:  # no error may end the thread; its text may hold a secret
                 self._log(f"opinion {self._settings.place}: it failed ({type(error).__name__})")
                 if ready is not None:
-                    self._settle(ready, Opinion(Verdict.unjudged, "it failed", self._settings.judge))
+                    self._settle(ready, Opinion(Judgment.unjudged, "it failed", self._settings.judge))
             finally:
                 if ready is not None:
                     with self._changed:
@@ -216,10 +219,10 @@ class SecondOpinion(Decider, Closing):
 
     def _asked(self, entry: Entry, frames: list[bytes]) -> Opinion:
         with self._changed:
-            why = self._why_not() if self._monotonic() < self._pause.until or self._closed else ""
+            why = self._why_silent()
         why = why or self._forbidden(entry, frames)
         if why:
-            return Opinion(Verdict.unjudged, why, self._settings.judge)
+            return Opinion(Judgment.unjudged, why, self._settings.judge)
         try:
             opinion = ask(self._client, self._settings, self._settings.question_of(entry), frames)
         except Undelivered as failure:
@@ -231,7 +234,7 @@ class SecondOpinion(Decider, Closing):
                     pause, min(failure.again_in or 0.0, _LONGEST_PAUSE)
                 )
                 self._pause.why = failure.reason
-            return Opinion(Verdict.unjudged, failure.reason, self._settings.judge)
+            return Opinion(Judgment.unjudged, failure.reason, self._settings.judge)
         self._failures.succeeded()
         with self._changed:
             self._pause = _Pause()
@@ -256,7 +259,7 @@ class SecondOpinion(Decider, Closing):
         self._keep(id, opinion)
         if self._gate is not None and self._settings.holds:
             decision = DELIVER
-            if opinion.verdict is Verdict.no and self._settings.role == "veto":
+            if opinion.judgment is Judgment.no and self._settings.role == "veto":
                 decision = Decision(Outcome.keep, self.name, "the second opinion is no")
             self._gate.settle(id, decision)
 
@@ -280,4 +283,4 @@ class SecondOpinion(Decider, Closing):
         self._thread.join(patience)
         while self._unjudged:  # the thread still waits for an answer
             id, why = self._unjudged.popleft()
-            self._settle(id, Opinion(Verdict.unjudged, why, self._settings.judge))
+            self._settle(id, Opinion(Judgment.unjudged, why, self._settings.judge))

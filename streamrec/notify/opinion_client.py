@@ -1,7 +1,7 @@
 """Asks a model about frames, by an OpenAI-compatible API or Ollama's own, and reads its answer strictly.
 
 What a model answers is text of unknown origin: frames may show writing that was meant for it. Of an answer only a
-verdict of three words and one cleaned sentence are taken.
+judgment of three words and one cleaned sentence are taken. The model's own word for it is ``verdict``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 from streamrec.notify.delivery import Undelivered
 from streamrec.notify.http_client import Answer, HttpClient
 from streamrec.notify.opinion_settings import OpinionSettings
-from streamrec.outputs.history.opinions import Opinion, Verdict
+from streamrec.outputs.history.opinions import Opinion
+from streamrec.outputs.history.records import Judgment
 
 _MOST_ANSWER = 65_536  # bytes
 LONGEST = 300  # letters of a description
@@ -36,7 +37,7 @@ _SCHEMA = {
     "required": ["verdict", "description"],
     "additionalProperties": False,
 }
-_VERDICTS = {"yes": Verdict.yes, "no": Verdict.no, "unsure": Verdict.unsure}
+_JUDGMENTS = {"yes": Judgment.yes, "no": Judgment.no, "unsure": Judgment.unsure}
 _THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)  # of models that reason aloud
 _FIRST_WORD = re.compile(r"\W*(yes|no|unsure)\b(?![\w-])[\s.,:;!*-]*", re.IGNORECASE)
 _ADDRESS = re.compile(r"\S*(?:://|www\.)\S*", re.IGNORECASE)
@@ -173,7 +174,7 @@ def _text_of(message: dict[str, Any]) -> str:
 def opinion_of(content: str, by: str = "") -> Opinion:
     """The opinion that a model's text holds: JSON, JSON within other text, or a first word; raises ``Undelivered``.
 
-    >>> opinion_of('{"verdict": "no", "description": "Two people hug."}').verdict.value
+    >>> opinion_of('{"verdict": "no", "description": "Two people hug."}').judgment.value
     'no'
     >>> opinion_of("Yes. Two people fight.").text
     'Two people fight.'
@@ -181,14 +182,14 @@ def opinion_of(content: str, by: str = "") -> Opinion:
     text = _THOUGHTS.sub("", content).strip()
     found = _json_in(text)
     if found is not None:
-        verdict = _VERDICTS.get(str(found.get("verdict", "")).strip().lower().rstrip("."))
-        if verdict is not None:
+        judgment = _JUDGMENTS.get(str(found.get("verdict", "")).strip().lower().rstrip("."))
+        if judgment is not None:
             description = found.get("description")
-            return Opinion(verdict, cleaned(description if isinstance(description, str) else ""), by)
+            return Opinion(judgment, cleaned(description if isinstance(description, str) else ""), by)
     first = _FIRST_WORD.match(text) if found is None else None
     if first is None:
         raise Undelivered("its answer holds no verdict")
-    return Opinion(_VERDICTS[first[1].lower()], cleaned(text[first.end() :]), by)
+    return Opinion(_JUDGMENTS[first[1].lower()], cleaned(text[first.end() :]), by)
 
 
 def _json_in(text: str) -> dict[str, Any] | None:

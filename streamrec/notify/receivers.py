@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from streamrec.errors import SinkError
-from streamrec.notify.delivery import Undelivered
+from streamrec.notify.delivery import OutboxWorker, Undelivered
 from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.history.records import Announcement, Entry, Kind, Message, new_id
 from streamrec.outputs.history.store import History
@@ -59,6 +59,24 @@ class Receiver(ABC):
     def test(self) -> str:
         """Send a test, and wait for its answer: a clause without secrets. Raises ``Undelivered``; any thread."""
         raise Undelivered("this kind of receiver has no test")
+
+
+class OutboxReceiver(Receiver):
+    """A receiver whose outbox worker does all its work; the constructor makes the worker."""
+
+    _worker: OutboxWorker
+
+    def notify(self, announcement: Announcement) -> None:
+        """An announcement waits in the outbox."""
+        self._worker.wake()
+
+    def stop(self) -> None:
+        """Begin to end."""
+        self._worker.close(0.0)
+
+    def close(self, patience: float = 1.0) -> None:
+        """Send what is due; other messages wait for the next start."""
+        self._worker.close(patience)
 
 
 def check_events(events: Iterable[str]) -> None:

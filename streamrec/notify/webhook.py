@@ -20,8 +20,8 @@ from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, wanted
 from streamrec.notify.http_client import HttpClient, check_answer, check_url
 from streamrec.notify.notification import extended
-from streamrec.notify.receivers import Receiver, check_events, is_ready, trial_body, trial_picture
-from streamrec.outputs.history.records import Announcement, Entry, Kind, Message
+from streamrec.notify.receivers import OutboxReceiver, check_events, is_ready, trial_body, trial_picture
+from streamrec.outputs.history.records import Entry, Kind, Message
 from streamrec.outputs.history.store import History
 
 _SHORTEST_SECRET = 16  # characters
@@ -89,7 +89,7 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key_of(secret), signed, hashlib.sha256).digest()).decode()
 
 
-class Webhook(Receiver):
+class Webhook(OutboxReceiver):
     """Delivers the announcements of a history to one URL; ``settings.receiver`` is its name in the outbox.
 
     ``log`` gets messages, which hold no secret and nothing of the URL but its host.
@@ -120,10 +120,6 @@ class Webhook(Receiver):
             rng=rng,
         )
 
-    def notify(self, announcement: Announcement) -> None:
-        """An announcement waits in the outbox."""
-        self._worker.wake()
-
     def picture(self, entry: Entry, jpeg: bytes) -> None:
         """A picture is there: the message that waits for it can go."""
         self._worker.wake()
@@ -134,17 +130,9 @@ class Webhook(Receiver):
         picture = trial_picture() if self._settings.picture else None
         return self._post(body["id"], extended(json.dumps(body), self._settings.public_url, picture))
 
-    def stop(self) -> None:
-        """Begin to end."""
-        self._worker.close(0.0)
-
     def wake(self) -> None:
         """A new message waits."""
         self._worker.wake()
-
-    def close(self, patience: float = 1.0) -> None:
-        """Send what is due; other messages wait for the next start."""
-        self._worker.close(patience)
 
     def _send(self, message: Message) -> None:
         picture = None

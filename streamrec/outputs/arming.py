@@ -23,7 +23,7 @@ class ArmingService(Protocol):
         ``minutes``: a number, "schedule" (until it changes next), or None: until another is chosen.
         """
 
-    def snooze(self, camera: str, label: str = "", minutes: float | None = None, *, by: str) -> None:
+    def snooze(self, camera: str, label: str = "", minutes: float | None = None) -> None:
         """A camera, or one label of it, is not armed for so many minutes; None: until 0 ends that."""
 
     def on_change(self, listener: Callable[[], object]) -> None:

@@ -99,7 +99,7 @@ class JsonLines(Sink):
         """Write the second opinion on an event, of which this is the JSON; from any thread."""
         own = {
             name: event[name]
-            for name in ("id", "model", "label", "started", "verdict", "opinion", "judged_by")
+            for name in ("id", "model", "label", "started", "judgment", "opinion", "judged_by")
         }
         self._write([{"type": "opinion", "version": 1, "source": source, **own}])
 

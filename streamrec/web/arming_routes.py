@@ -76,7 +76,7 @@ class ArmingJson(BaseModel):
     chosen_by: str | None = Field(description="where it was chosen by hand; null: it was not")
     until: datetime | None = Field(description="when another is in force, as far as it is known")
     scheduled: ScheduledJson | None = Field(description="the schedule's next change; null: it has none")
-    time_zone: str = Field(description="of the schedule; empty: this machine's")
+    timezone: str = Field(description="of the schedule; empty: this machine's")
     profiles: list[ProfileJson]
     snoozes: list[SnoozeJson]
     cameras: list[ArmedCameraJson]
@@ -148,8 +148,6 @@ def arming_routes(live: LiveState, arming: ArmingService) -> APIRouter:
     @needs(Role.admin, audit="camera snoozed", fields=("camera", "label", "minutes"))
     async def snooze(request: Request, given: Annotated[SnoozeCamera, Body()]) -> Any:
         """A camera, or one label of it, is not armed for so many minutes."""
-        return await choose(
-            request, lambda: arming.snooze(given.camera, given.label or "", given.minutes, by="page")
-        )
+        return await choose(request, lambda: arming.snooze(given.camera, given.label or "", given.minutes))
 
     return router

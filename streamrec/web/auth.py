@@ -113,6 +113,8 @@ class Account:
 
 def hash_of(password: str) -> str:
     """The secret of a password; raises ``SettingsError`` for one that is too short."""
+    if not password:
+        raise SettingsError(f"there is no password: give one of {SHORTEST} letters or more")
     if len(password) < SHORTEST:
         raise SettingsError(
             f"a password of {len(password)} letters is guessed too soon: take {SHORTEST} or more"
@@ -143,17 +145,6 @@ def new_user(name: str, password: str, role: Role, cameras: Iterable[str] | None
     """A user with a password; without a name it is an admin, as in files of before."""
     chosen = None if cameras is None else frozenset(cameras)
     return Account(kind=Kind.user, name=name, role=role, cameras=chosen, secret=hash_of(password))
-
-
-def hash_password(password: str) -> str:
-    """The line of the access file for a password without a name."""
-    return new_user("", password, Role.admin).line()
-
-
-def make_token() -> tuple[str, str]:
-    """A new token without a name, and its line of the access file."""
-    token, account = new_token()
-    return token, account.line()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,6 +125,7 @@ def discovery_routes(
     router = APIRouter(tags=["manage"])
     searching, asking = asyncio.Lock(), asyncio.Lock()
     devices: dict[str, Found] = {}  # of the last search
+    ids = count(1)  # none is used again: a password is for the device that its admin saw
 
     async def run(lock: asyncio.Lock, work: Callable[[], Any], *secrets: str) -> Any:
         if lock.locked():
@@ -164,7 +166,7 @@ def discovery_routes(
 
         found = await run(searching, work)
         devices.clear()
-        devices.update({str(number): one for number, one in enumerate(found, start=1)})
+        devices.update({str(next(ids)): one for one in found})
         shown = [
             {"device": id, "host": one.host, "name": one.name, "hardware": one.hardware}
             for id, one in devices.items()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ import numpy as np
 
 from streamrec.core.redact import redact
 from streamrec.core.zones import Corner
+from streamrec.errors import HistoryError
 from streamrec.events.places import PlaceSettings
 from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.cameras import RemoteCamera
@@ -281,16 +283,13 @@ class LiveState(Sink):
     ) -> Similar:
         """As of ``History.similar``, of the cameras that a client may see."""
         seen = _seen_by(who, camera)
-        return Similar() if seen == [] else self.history.similar(entry, camera=seen, **conditions)
+        found = Similar() if seen == [] else self.history.similar(entry, camera=seen, **conditions)
+        return replace(found, found=tuple((self._as_seen(who, one), score) for one, score in found.found))
 
     def entry_for(self, who: Identity, id: str) -> Entry | None:
         """One event; None where there is none, or of a camera that a client may not see."""
         entry = self.history.get(id)
         return self._as_seen(who, entry) if entry is not None and who.sees(entry.camera) else None
-
-    def event_for(self, who: Identity, entry: Entry) -> dict[str, Any]:
-        """An event as ``event`` has it; what it is based on only as far as a client may see it. Reads the history."""
-        return self.event(self._as_seen(who, entry))
 
     def _as_seen(self, who: Identity, entry: Entry) -> Entry:
         """An event without the ids of events of cameras that a client may not see."""
@@ -302,9 +301,12 @@ class LiveState(Sink):
         )
 
     def event(self, entry: Entry) -> dict[str, Any]:
-        """An event as the API returns it, with its correction."""
+        """An event as the API returns it, with its correction. Reads the history, and does without it."""
         correction = None if self.corrections is None else self.corrections.store.of_event(entry.id)
-        has_picture = not entry.thumbnail and self.history.pictures.has(entry.id)
+        has_picture = False
+        if not entry.thumbnail:
+            with suppress(HistoryError):  # what happens now is shown all the same
+                has_picture = self.history.pictures.has(entry.id)
         return event_json(entry, correction, has_picture=has_picture)
 
     def cameras(self) -> list[dict[str, Any]]:

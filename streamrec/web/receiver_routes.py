@@ -15,11 +15,11 @@ need("fastapi", extra="web")
 from fastapi import APIRouter, Body  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
 
-from streamrec.web.schemas import Errors  # noqa: E402
+from streamrec.web.schemas import NOT_FOUND, Errors  # noqa: E402
 
 _VERSION = 1
-_AGAIN_SECONDS = 3.0  # between two tests: each sends a notification to somebody's phone
-_REFUSED: dict[int | str, dict[str, Any]] = {404: {"model": Errors}, 429: {"model": Errors}}
+_AGAIN_SECONDS = 3.0  # between two tests: each notifies people on their phones
+_REFUSED: dict[int | str, dict[str, Any]] = {**NOT_FOUND, 429: {"model": Errors}}
 
 
 class ReceiverDesk(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from streamrec.errors import need
 from streamrec.outputs.recording.files import Found, Segment, around
@@ -16,14 +16,10 @@ from streamrec.web.websocket_hub import VERSION
 need("fastapi", extra="web")
 
 from fastapi import APIRouter, Request  # noqa: E402
-from fastapi import Path as InPath  # noqa: E402
 from fastapi.responses import FileResponse, Response  # noqa: E402
 
 from streamrec.web.open_file import OpenFiles, open_file  # noqa: E402
-from streamrec.web.schemas import Errors, RecordingsJson  # noqa: E402
-
-_EVENT_ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}
+from streamrec.web.schemas import NOT_FOUND, EventInPath, RecordingsJson  # noqa: E402
 
 
 def recording_routes(files: OpenFiles, live: LiveState, folder: Path) -> APIRouter:
@@ -36,9 +32,9 @@ def recording_routes(files: OpenFiles, live: LiveState, folder: Path) -> APIRout
             raise Refused(404, "not_found", "there is no such event")
         return around(folder, entry.camera, entry.started)
 
-    @router.get("/api/v1/events/{id}/recordings", response_model=RecordingsJson, responses=_NOT_FOUND)
+    @router.get("/api/v1/events/{id}/recordings", response_model=RecordingsJson, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def recordings(request: Request, id: _EVENT_ID) -> Response:
+    async def recordings(request: Request, id: EventInPath) -> Response:
         """The recording of an event's beginning, the one before and the one after it."""
         found = await asyncio.to_thread(found_for, identity_of(request.scope), id)
         shown = {part: _shown(id, part, segment) for part, segment in _parts(found).items()}
@@ -46,10 +42,10 @@ def recording_routes(files: OpenFiles, live: LiveState, folder: Path) -> APIRout
         body = {"version": VERSION, "at": at, **shown}
         return Response(json_bytes(body), media_type="application/json")
 
-    @router.get("/api/v1/events/{id}/recordings/{part}", response_class=FileResponse, responses=_NOT_FOUND)
+    @router.get("/api/v1/events/{id}/recordings/{part}", response_class=FileResponse, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
     async def recording(
-        request: Request, id: _EVENT_ID, part: Literal["before", "during", "after"]
+        request: Request, id: EventInPath, part: Literal["before", "during", "after"]
     ) -> FileResponse:
         """One of them as a video; supports Range requests."""
         found = await asyncio.to_thread(found_for, identity_of(request.scope), id)

@@ -30,7 +30,6 @@ from streamrec.web.websocket_hub import VERSION, WebSocketHub
 need("fastapi", extra="web")
 
 from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect  # noqa: E402
-from fastapi import Path as InPath  # noqa: E402
 from fastapi.exceptions import RequestValidationError  # noqa: E402
 from fastapi.responses import FileResponse, Response  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
@@ -39,8 +38,10 @@ from starlette.routing import BaseRoute, Match  # noqa: E402
 
 from streamrec.web.open_file import open_file  # noqa: E402
 from streamrec.web.schemas import (  # noqa: E402
+    NOT_FOUND,
     CamerasNow,
     Errors,
+    EventInPath,
     EventJson,
     EventsJson,
     Health,
@@ -63,9 +64,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Errors, "description": "log in first, or send a token"},
     403: {"model": Errors, "description": "the request came from another page"},
 }
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}
-_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, **_NOT_FOUND}
-_EVENT_ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, **NOT_FOUND}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -184,14 +183,26 @@ def needs_finder(routes: Sequence[BaseRoute]) -> Callable[[Scope], Needs | None]
     None: no route is at this address, or it declares nothing; ``scope["route_found"]`` says which.
     """
 
-    def find(scope: Scope) -> Needs | None:
-        scope["route_found"], scope["route_path"] = False, {}
+    def search(scope: Scope) -> tuple[bool, dict[str, Any], Needs | None]:
         for route in routes:
             match, child = route.matches(scope)
             if match is Match.FULL:
-                scope["route_found"], scope["route_path"] = True, child.get("path_params", {})
-                return declared(child.get("endpoint"))
-        return None
+                return True, child.get("path_params", {}), declared(child.get("endpoint"))
+        return False, {}, None
+
+    # Paths without parameters are looked up: asking each route in turn takes longer than most answers.
+    known = {}
+    for route in routes:
+        path: str = getattr(route, "path", "")
+        for method in () if "{" in path else getattr(route, "methods", None) or ("",):
+            type = "http" if method else "websocket"
+            scope: Scope = {"type": type, "method": method, "path": path, "root_path": "", "headers": []}
+            known[type, method, path] = search(scope)
+
+    def find(scope: Scope) -> Needs | None:
+        found = known.get((scope["type"], scope.get("method", ""), scope["path"])) or search(scope)
+        scope["route_found"], scope["route_path"], needs = found
+        return needs
 
     return find
 
@@ -350,17 +361,18 @@ def session_routes(context: PageContext) -> APIRouter:
     async def login(request: Request, given: Annotated[Password, Body()]) -> Response:
         """Begin a session; its cookie is set. After wrong passwords the next attempt has to wait."""
         address = client_of(request.scope)
-        access.check_throttle(request.scope)
+        access.check_throttle(request.scope, given.name)
         if waiting[0] >= _LOGINS_AT_ONCE:
             raise Refused(429, "too_often", "others are logging in: try again", [(b"retry-after", b"1")])
         waiting[0] += 1
         try:
             async with hashing:  # one at a time: each needs 32 MB, and none may overtake the count
-                access.check_throttle(request.scope)
+                access.check_throttle(request.scope, given.name)
                 account = await asyncio.to_thread(access.access.log_in, given.name, given.password)
                 if account is not None and access.access.holds(account.credential) is None:
                     account = None  # it was changed meanwhile
-                (access.throttle.failed if account is None else access.throttle.succeeded)(address)
+                note = access.throttle.failed if account is None else access.throttle.succeeded
+                note(address, given.name)
         finally:
             waiting[0] -= 1
         if account is None:
@@ -466,35 +478,35 @@ def event_routes(context: PageContext) -> APIRouter:
                 who, camera=camera, label=label, after=after, limit=limit, ids=ids, but=but, **given
             )
             more = found[-1].id if len(found) == limit else None
-            shown = [live.event_for(who, entry) for entry in found]
+            shown = [live.event(entry) for entry in found]
             return {"version": VERSION, "events": shown, "more": more}
 
         return Response(json_bytes(await asyncio.to_thread(work)), media_type="application/json")
 
-    @router.get("/api/v1/events/{id}", response_model=EventJson, responses=_NOT_FOUND)
+    @router.get("/api/v1/events/{id}", response_model=EventJson, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def event(request: Request, id: _EVENT_ID) -> Response:
+    async def event(request: Request, id: EventInPath) -> Response:
         """One event."""
         who = identity_of(request.scope)
 
         def work() -> dict[str, Any] | None:
             entry = live.entry_for(who, id)
-            return None if entry is None else live.event_for(who, entry)
+            return None if entry is None else live.event(entry)
 
         shown = await asyncio.to_thread(work)
         if shown is None:
             raise HTTPException(404, "there is no such event")
         return Response(json_bytes(shown), media_type="application/json")
 
-    @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=_NOT_FOUND)
+    @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def clip(request: Request, id: _EVENT_ID) -> FileResponse:
+    async def clip(request: Request, id: EventInPath) -> FileResponse:
         """The video of an event and the seconds around it; supports Range requests."""
         return await _evidence(context, identity_of(request.scope), id, "clip", VIDEO_TYPES)
 
     @router.get("/api/v1/events/{id}/thumbnail", response_class=FileResponse, responses=_JPEG)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def thumbnail(request: Request, id: _EVENT_ID) -> Response:
+    async def thumbnail(request: Request, id: EventInPath) -> Response:
         """An image of an event: of its evidence, or else of its notification."""
         who = identity_of(request.scope)
         entry = await asyncio.to_thread(live.entry_for, who, id)

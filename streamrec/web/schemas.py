@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from streamrec.errors import need
 
 need("fastapi", extra="web")
 
+from fastapi import Path  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
 
 AskedEvent = Annotated[str, Field(max_length=64, pattern=r"^[\w-]+$", description="an event's id")]
+EventInPath = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
 
 class Error(BaseModel):
@@ -25,6 +27,9 @@ class Errors(BaseModel):
     """The body of every error response."""
 
     error: Error
+
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}  # the ``responses`` of a route
 
 
 class Running(BaseModel):
@@ -168,7 +173,7 @@ class EventJson(BaseModel):
     decided_by: str | None = Field(default=None, description="what decided so, such as arming")
     reason: str | None = Field(default=None, description="why it is kept or held, in words")
     held_until: datetime | None = Field(default=None, description="of an event that is held")
-    verdict: str | None = Field(
+    judgment: str | None = Field(
         default=None, description="of a second opinion: yes, no, unsure or unjudged; null: there is none"
     )
     opinion: str | None = Field(
@@ -256,7 +261,7 @@ class SessionJson(BaseModel):
     receivers: bool = Field(
         default=False, description="whether this client may test receivers of notifications"
     )
-    arming: bool = Field(default=False, description="whether what is armed can be chosen")
+    arming: bool = Field(default=False, description="whether what is armed is known; admins choose it")
     software: str
 
 

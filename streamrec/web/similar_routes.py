@@ -17,14 +17,12 @@ from streamrec.web.websocket_hub import VERSION
 need("fastapi", extra="web")
 
 from fastapi import APIRouter, Query, Request  # noqa: E402
-from fastapi import Path as InPath  # noqa: E402
 from fastapi.responses import Response, StreamingResponse  # noqa: E402
 
-from streamrec.web.schemas import AskedEvent, Errors, ExportSize, SimilarEventsJson  # noqa: E402
+from streamrec.web.schemas import NOT_FOUND, AskedEvent, Errors, EventInPath, ExportSize, SimilarEventsJson  # noqa: E402
 
 _EXPORTS_AT_ONCE = 2  # each reads the disk as quickly as its client takes it
 _ASKED = Annotated[list[AskedEvent], Query(min_length=1, max_length=MOST_EVENTS, description="its id")]
-_EVENT_ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
 
 
 def similar_routes(live: LiveState) -> APIRouter:
@@ -32,13 +30,11 @@ def similar_routes(live: LiveState) -> APIRouter:
     router = APIRouter(tags=["events"])
     exports = threading.BoundedSemaphore(_EXPORTS_AT_ONCE)
 
-    @router.get(
-        "/api/v1/events/{id}/similar", response_model=SimilarEventsJson, responses={404: {"model": Errors}}
-    )
+    @router.get("/api/v1/events/{id}/similar", response_model=SimilarEventsJson, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
     async def similar(
         request: Request,
-        id: _EVENT_ID,
+        id: EventInPath,
         since: datetime | None = None,
         until: datetime | None = None,
         camera: Annotated[list[str] | None, Query(max_length=100)] = None,
@@ -56,10 +52,9 @@ def similar_routes(live: LiveState) -> APIRouter:
             found = live.similar_for(who, entry, camera=camera, label=label, limit=limit, **conditions)
             return {
                 "version": VERSION,
-                "event": live.event_for(who, entry),
+                "event": live.event(entry),
                 "similar": [
-                    {"similarity": round(score, 4), "event": live.event_for(who, one)}
-                    for one, score in found.found
+                    {"similarity": round(score, 4), "event": live.event(one)} for one, score in found.found
                 ],
                 "compared": found.compared,
                 "others": found.others,
@@ -86,7 +81,7 @@ def similar_routes(live: LiveState) -> APIRouter:
     @router.get(
         "/api/v1/export/size",
         response_model=ExportSize,
-        responses={404: {"model": Errors}, 413: {"model": Errors}},
+        responses={**NOT_FOUND, 413: {"model": Errors}},
     )
     @needs(Role.viewer, cameras=Cameras.filtered)
     async def size(request: Request, event: _ASKED) -> Response:
@@ -100,7 +95,7 @@ def similar_routes(live: LiveState) -> APIRouter:
         response_class=StreamingResponse,
         responses={
             200: {"content": {"application/zip": {}}},
-            404: {"model": Errors},
+            **NOT_FOUND,
             413: {"model": Errors},
             503: {"model": Errors},
         },
@@ -120,10 +115,10 @@ class _Zip(StreamingResponse):
     """The answer; its place among the exports is free again when it ends, or when its client leaves."""
 
     def __init__(self, archive: Archive, exports: threading.BoundedSemaphore) -> None:
-        self._exports, self._parts = exports, iter(archive)
+        self._exports = exports
         name = datetime.now(UTC).strftime("events-%Y-%m-%d-%H%M%S.zip")
         super().__init__(
-            self._parts,
+            iter(archive),
             media_type="application/zip",
             headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
         )

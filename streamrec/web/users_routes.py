@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,10 +30,12 @@ from streamrec.web.roles import Role, needs
 need("fastapi", extra="web")
 
 from fastapi import APIRouter, Body, Query  # noqa: E402
-from pydantic import BaseModel, Field  # noqa: E402
+from pydantic import BaseModel, Field, StringConstraints  # noqa: E402
+
+from streamrec.web.similar_routes import seconds  # noqa: E402
 
 _VERSION = 1
-_NAME = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+_NAME = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)]
 _CAMERAS = Annotated[list[Annotated[str, Field(max_length=200)]] | None, Field(max_length=MOST_CAMERAS)]
 
 
@@ -135,8 +138,7 @@ def users_routes(control: AccessControl, file: Path, audit: AuditLog) -> APIRout
     @needs(Role.admin, audit="user added", fields=("name", "role", "cameras"))
     async def add_user(given: Annotated[UserChange, Body()]) -> Any:
         """Add a user."""
-        name = given.name.strip()
-        return await change(lambda: adding(new_user(name, given.password, given.role, given.cameras)))
+        return await change(lambda: adding(new_user(given.name, given.password, given.role, given.cameras)))
 
     @router.put("/api/v1/users/user", response_model=UsersJson)
     @needs(Role.admin, audit="user changed", fields=("name", "role", "cameras"))
@@ -160,11 +162,11 @@ def users_routes(control: AccessControl, file: Path, audit: AuditLog) -> APIRout
     @needs(Role.admin, audit="token added", fields=("name", "role", "cameras", "expires"))
     async def add_token(given: Annotated[NewToken, Body()]) -> Any:
         """Add a token for a program; it is returned this once."""
-        if given.expires is not None and given.expires.astimezone(UTC) <= datetime.now(UTC):
+        expires = seconds("expires", given.expires)
+        if expires is not None and expires <= time.time():
             raise Refused(422, "not_possible", "expires: that is over already")
         try:
-            expires = None if given.expires is None else given.expires.timestamp()
-            token, account = new_token(given.name.strip(), given.role, given.cameras, expires)
+            token, account = new_token(given.name, given.role, given.cameras, expires)
         except (SettingsError, ValueError, OverflowError) as error:
             raise Refused(422, "not_possible", str(error)) from error
         return await change(lambda: adding(account), token=token)
@@ -181,10 +183,7 @@ def users_routes(control: AccessControl, file: Path, audit: AuditLog) -> APIRout
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100, before: datetime | None = None
     ) -> Any:
         """The newest lines of the audit log. ``before``: only those that are older."""
-        try:
-            until = None if before is None else before.timestamp()
-        except (ValueError, OverflowError) as error:
-            raise Refused(422, "not_understood", "before: this time is too far away") from error
+        until = seconds("before", before)
         return {
             "version": _VERSION,
             "lines": await asyncio.to_thread(lambda: audit.read(limit, before=until)),

@@ -27,8 +27,9 @@ from streamrec.types import (
     Result,
     SourceState,
 )
-from streamrec.web.auth import Access, hash_password, make_token
+from streamrec.web.auth import Access, new_token, new_user
 from streamrec.web.live import LiveState
+from streamrec.web.roles import Role
 from streamrec.web.server import Server, WebSettings
 
 PASSWORD = "correct horse battery"
@@ -116,6 +117,17 @@ class Page:
                 assert answer.status_code == 204, answer.text
             client.headers["X-CSRF-Token"] = client.get("/api/v1/session").json()["csrf"]
             yield client
+
+
+def hash_password(password: str) -> str:
+    """The line of the access file for a password without a name."""
+    return new_user("", password, Role.admin).line()
+
+
+def make_token() -> tuple[str, str]:
+    """A new token without a name, and its line of the access file."""
+    token, account = new_token()
+    return token, account.line()
 
 
 @pytest.fixture(scope="session")

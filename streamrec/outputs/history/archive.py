@@ -36,7 +36,7 @@ class _File:
 
     name: str
     path: Path
-    size: int  # bytes when it was looked at: no more are read
+    size: int  # bytes when it was found: no more are read
     moment: float
 
 
@@ -59,14 +59,14 @@ class Archive:
                 path = getattr(entry, what)
                 if path is None:
                     continue
-                file = self._files.get(path) or self._looked_at(entry, what, Path(path), types, taken)
+                file = self._files.get(path) or self._found(entry, what, Path(path), types, taken)
                 if file is not None:
                     self._files[path] = file
                     found[what] = path
             self._named.append((entry, found))
         self.size = sum(file.size for file in self._files.values())
 
-    def _looked_at(
+    def _found(
         self, entry: Entry, what: str, path: Path, types: dict[str, str], taken: set[str]
     ) -> _File | None:
         if path.suffix.lower() not in types:

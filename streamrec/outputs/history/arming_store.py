@@ -128,7 +128,7 @@ def answer_to(connection: sqlite3.Connection, number: int) -> Any:
 
 
 def take_back(connection: sqlite3.Connection, number: int) -> None:
-    """Remove a request that nobody answers."""
+    """Remove a request that was not answered."""
     connection.execute("DELETE FROM arming_request WHERE number = ?", (number,))
 
 

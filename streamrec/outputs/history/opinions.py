@@ -1,33 +1,23 @@
-"""Second opinions on events in a history: what a model of the user's said, and how often it was asked."""
+"""Second opinions on events in a history: what a model of the user's answered, and how often it was asked."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from streamrec.outputs.history.records import Announcement, Entry, Kind
+from streamrec.outputs.history.records import Announcement, Entry, Judgment, Kind
 from streamrec.outputs.history.rows import find_entry, next_change
 
 _HOUR, _DAY = 3600.0, 86_400.0
-
-
-class Verdict(StrEnum):
-    """What a model says of an event."""
-
-    yes = "yes"  # it happened
-    no = "no"
-    unsure = "unsure"
-    unjudged = "unjudged"  # the model did not answer, or was not asked
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """A second opinion on one event."""
 
-    verdict: Verdict
+    judgment: Judgment
     text: str  # what the model describes; of an event that is unjudged, why
     by: str = ""  # the model, and the host that runs it
 
@@ -79,19 +69,19 @@ class HistoryOpinions:
     def keep(self, id: str, opinion: Opinion, then: Callable[[Entry], object] = lambda entry: None) -> None:
         """Store an opinion with its event; returns at once, after ``History.start``.
 
-        A real verdict replaces ``unjudged``, and nothing replaces a verdict. ``then`` is called with the event when
+        A real judgment replaces ``unjudged``, and nothing replaces a judgment. ``then`` is called with the event when
         that is on the disk.
         """
         found: list[Entry] = []
-        open_verdict = "verdict IS NULL" + (
-            "" if opinion.verdict is Verdict.unjudged else " OR verdict = 'unjudged'"
-        )
+        is_open = "judgment IS NULL"
+        if opinion.judgment is not Judgment.unjudged:
+            is_open += f" OR judgment = '{Judgment.unjudged}'"
 
         def write(connection: sqlite3.Connection) -> tuple[Announcement, ...]:
             found.clear()
-            values = str(opinion.verdict), opinion.text, opinion.by or None
+            values = str(opinion.judgment), opinion.text, opinion.by or None
             changed = connection.execute(
-                f"UPDATE event SET verdict = ?, opinion = ?, judged_by = ? WHERE id = ? AND ({open_verdict})",
+                f"UPDATE event SET judgment = ?, opinion = ?, judged_by = ? WHERE id = ? AND ({is_open})",
                 (*values, id),
             )
             entry = find_entry(connection, id) if changed.rowcount else None

@@ -40,6 +40,15 @@ DECIDED = (
 )  # the fields of an ``Entry`` that hold a decision
 
 
+class Judgment(StrEnum):
+    """What a second opinion answers about an event."""
+
+    yes = "yes"  # it happened
+    no = "no"
+    unsure = "unsure"
+    unjudged = "unjudged"  # the model did not answer, or was not asked
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One event of the history: running or over."""
@@ -69,7 +78,7 @@ class Entry:
     decided_by: str | None = None
     reason: str | None = None
     held_until: float | None = None
-    verdict: str | None = None  # of a second opinion: yes, no, unsure or unjudged; None: none was asked for
+    judgment: str | None = None  # of a second opinion, as in ``Judgment``; None: none was asked for
     opinion: str | None = None  # what the model describes; of an event that is unjudged, why
     judged_by: str | None = None  # the model, and the host that runs it
 

@@ -381,7 +381,7 @@ class History(EventQueries, Closing):
             return ()
 
         if self._thread is not None:
-            self._queue_up(_Task(update))
+            self.later(update)
         else:
             self.transact(update)
 
@@ -399,7 +399,7 @@ class History(EventQueries, Closing):
                 self._enqueue(connection, announcement)
             return announcements
 
-        self._queue_up(_Task(write, lambda: then(settled[0])))
+        self.later(write, lambda: then(settled[0]))
 
     def forget_files(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         """These clips and thumbnails were deleted: no entry names them any more."""
@@ -413,7 +413,7 @@ class History(EventQueries, Closing):
             return ()
 
         if self._thread is not None:
-            self._queue_up(_Task(update))
+            self.later(update)
         else:
             self.transact(update)
 

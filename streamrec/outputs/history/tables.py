@@ -45,7 +45,7 @@ _TABLES = {
     decided_by TEXT,
     reason TEXT,
     held_until REAL,
-    verdict TEXT,               -- of a second opinion; NULL: there is none
+    judgment TEXT,              -- of a second opinion; NULL: there is none
     opinion TEXT,
     judged_by TEXT,
     asked REAL                  -- when the model was asked, seconds since 1970
@@ -110,7 +110,7 @@ _LATER = {
     "decided_by": "TEXT",
     "reason": "TEXT",
     "held_until": "REAL",
-    "verdict": "TEXT",
+    "judgment": "TEXT",
     "opinion": "TEXT",
     "judged_by": "TEXT",
     "asked": "REAL",

@@ -7,8 +7,10 @@ machine to another one.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
-from streamrec.sources.discovery.xml import Element, children, parse, text_of
+from streamrec.sources.discovery.local import interfaces
+from streamrec.sources.discovery.xml import Element, children, need_parser, parse, text_of
 
 GROUP = ("239.255.255.250", 3702)
 SECONDS = 4.0  # that answers are waited for
@@ -49,11 +52,17 @@ class Found:
     hardware: str  # as a rule the model
 
 
-def search(interface: str, seconds: float = SECONDS, group: tuple[str, int] = GROUP) -> list[Found]:
-    """The devices that answer within some seconds, by address. Raises ``SourceError``.
+def search(
+    interface: str,
+    seconds: float = SECONDS,
+    group: tuple[str, int] = GROUP,
+    stop: threading.Event | None = None,
+) -> list[Found]:
+    """The devices that answer within some seconds, by address. Raises ``SourceError``, ``MissingExtra``.
 
-    ``interface``: an IPv4 address of this machine; only its network is asked.
+    ``interface``: an IPv4 address of this machine; only its network is asked. ``stop``: set, the search ends at once.
     """
+    need_parser()
     own = _own_address(interface)
     request = f"urn:uuid:{uuid.uuid4()}"
     data = _PROBE.format(id=request).encode()
@@ -67,6 +76,8 @@ def search(interface: str, seconds: float = SECONDS, group: tuple[str, int] = GR
             begun = time.monotonic()
             again = begun + _AGAIN_SECONDS
             while (left := begun + seconds - time.monotonic()) > 0 and len(found) < MOST_DEVICES:
+                if stop is not None and stop.is_set():
+                    break
                 if time.monotonic() >= again:
                     asking.sendto(data, group)
                     again = float("inf")
@@ -78,6 +89,11 @@ def search(interface: str, seconds: float = SECONDS, group: tuple[str, int] = GR
                 for device in devices_in(answer, host, request, loopback=own.is_loopback):
                     found.setdefault(device.host, device)
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                own_ones = ", ".join(one.address for one in interfaces()) or "none with a network"
+                raise SourceError(
+                    f"{interface} is no address of this machine; there are {own_ones}"
+                ) from error
             raise SourceError(f"the network of {interface} cannot be asked: {why(error)}") from error
     return sorted(found.values(), key=lambda device: ipaddress.ip_address(device.host))
 

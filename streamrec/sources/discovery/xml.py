@@ -15,7 +15,12 @@ from streamrec.errors import SourceError, need
 MOST_XML = 256 * 1024  # bytes of one document
 _LONGEST = 200  # characters of a text that is shown
 
-__all__ = ["Element", "attribute", "children", "escape", "first", "parse", "text_of"]
+__all__ = ["Element", "attribute", "children", "escape", "first", "need_parser", "parse", "text_of"]
+
+
+def need_parser() -> None:
+    """Raise ``MissingExtra`` where XML cannot be read; ask before a search, in which each answer were unreadable."""
+    need("defusedxml", extra="discover")
 
 
 def parse(data: bytes) -> Element:
@@ -28,7 +33,7 @@ def parse(data: bytes) -> Element:
     ...
     streamrec.errors.SourceError: its answer is no plain XML
     """
-    need("defusedxml", extra="discover")
+    need_parser()
 
     import defusedxml.ElementTree
     from defusedxml.common import DefusedXmlException

@@ -81,7 +81,7 @@ export function showArming(page) {
     h("header", {}, h("h2", { id: "arming-title", text: "Arming" }), closeButton(() => dialog.close())),
     sentence, wrong,
     ...(may ? [h("div", { class: "field" }, h("label", { for: "arm-for", text: "A profile that is chosen lasts" }), span), profiles, h("div", { class: "row" }, follow)] : []),
-    h("p", { class: "soft", text: "What is not armed is in the history all the same; nobody is notified of it." }), list));
+    h("p", { class: "soft", text: "What is not armed is in the history all the same, without a notification." }), list));
   let drawn = "";
 
   function pick(name) {
@@ -135,7 +135,7 @@ export function showSnooze(page, name, label = "") {
     h("button", { type: "button", class: "button right", text: "End", "aria-label": `End the snooze of ${one.label ?? "everything"}`, onclick: () => put(0, one.label ?? "") })));
   const dialog = h("dialog", { class: "small", "aria-labelledby": "snooze-title" }, h("div", { class: "sheet" },
     h("header", {}, h("h2", { id: "snooze-title" }, "Snooze ", h("bdi", { text: name })), closeButton(() => dialog.close())),
-    h("p", { class: "soft", text: "Nobody is notified meanwhile; what happens is in the history." }), wrong, running,
+    h("p", { class: "soft", text: "No notifications meanwhile; what happens is in the history." }), wrong, running,
     h("div", { class: "field" }, h("label", { for: "snooze-what", text: "Of what" }), what),
     h("div", { class: "row", role: "group", "aria-label": "For how long" }, [...MINUTES, [null, "until I end it"]].map(([minutes, text]) => h("button", { type: "button", class: "button", text, onclick: () => put(minutes) })))));
   dialog.addEventListener("click", (click) => { if (click.target === dialog) dialog.close(); });

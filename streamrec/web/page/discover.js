@@ -1,6 +1,6 @@
 // Find cameras: searches a network of the machine that watches, asks a camera for its streams, and hands one on.
 
-import { ask, closeButton, counted, h, openDialog, setText } from "./dom.js";
+import { ask, closeButton, counted, disabledWhile, h, openDialog, setText } from "./dom.js";
 
 /** What a stream is, in a few words. */
 const factsOf = (stream) => [stream.name, stream.codec, stream.width && stream.height ? `${stream.width} × ${stream.height}` : null, stream.fps ? `${stream.fps} fps` : null].filter(Boolean).join(" · ");
@@ -31,10 +31,8 @@ export function findCamera(take) {
   }
 
   async function run() {
-    search.disabled = true;
     list.replaceChildren();
-    const found = await work(() => ask("/api/v1/discovery/search", { method: "POST", body: { interface: network.value } }), "Searching for some seconds …");
-    search.disabled = false;
+    const found = await disabledWhile(search, () => work(() => ask("/api/v1/discovery/search", { method: "POST", body: { interface: network.value } }), "Searching for some seconds …"));
     if (!found) return;
     setText(status, found.devices.length ? `${counted(found.devices.length, "camera")} answered.` : "No camera answered. It may be in another network, or its ONVIF may be switched off.");
     list.replaceChildren(...found.devices.map(rowOf));
@@ -50,10 +48,8 @@ export function findCamera(take) {
     const show = h("button", { type: "submit", class: "button", text: "Show streams" });
     const login = h("form", { class: "row", hidden: true, onsubmit: async (event) => {
       event.preventDefault();
-      show.disabled = true;
       streams.replaceChildren();
-      const found = await work(() => ask("/api/v1/discovery/streams", { method: "POST", body: { device: device.device, user: user.value, password: password.value } }), `Asking ${name} …`);
-      show.disabled = false;
+      const found = await disabledWhile(show, () => work(() => ask("/api/v1/discovery/streams", { method: "POST", body: { device: device.device, user: user.value, password: password.value } }), `Asking ${name} …`));
       if (found) streams.replaceChildren(...streamsOf(found));
       streams.querySelector("button")?.focus();
     } }, h("div", { class: "field" }, h("label", { for: user.id, text: "User" }), user), h("div", { class: "field" }, h("label", { for: password.id, text: "Password" }), password), show);

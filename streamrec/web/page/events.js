@@ -44,10 +44,10 @@ export function seen(page, event) {
 
 const OPINIONS = { yes: "yes", no: "no", unsure: "not sure", unjudged: "none" };
 
-/** What a model said of an event; text of unknown origin, which is only ever shown as text. */
+/** The second opinion on an event; text of unknown origin, which is only ever shown as text. */
 function opinionOf(event) {
-  const said = OPINIONS[event.verdict];
-  return said && `${said}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
+  const judgment = OPINIONS[event.judgment];
+  return judgment && `${judgment}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
 }
 
 function rowOf(page, event) {

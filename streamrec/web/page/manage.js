@@ -3,7 +3,7 @@
 import { findCamera } from "./discover.js";
 import { placesEditor } from "./places.js";
 import { rulesPanel } from "./rules.js";
-import { ask, closeButton, colourOf, counted, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
+import { ask, closeButton, colourOf, counted, disabledWhile, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
 
 const THRESHOLDS = {
   enter: ["Start threshold", "An action starts when its score reaches this", 0.05, 1, 0.01],
@@ -135,7 +135,7 @@ export async function manageView(page, main) {
     const region = regionEditor(start.region), places = placesEditor(camera), thresholds = camera ? thresholdsEditor(camera) : null;
     const wrong = h("p", { class: "wrong", role: "alert" });
     const tried = h("span", { class: "soft", role: "status" });
-    const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: attempt });
+    const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: () => disabledWhile(tryIt, attempt) });
     const find = camera ? null : h("button", { type: "button", class: "button", text: "Find cameras", onclick: () => findCamera(takeFound) });
     const save = h("button", { type: "submit", class: "primary", text: camera ? "Save" : "Add" });
     const dialog = h("dialog", { "aria-labelledby": "edit-title" }, h("form", { class: "sheet", method: "dialog", novalidate: true, onsubmit: submit },
@@ -167,13 +167,12 @@ export async function manageView(page, main) {
       user.value = found.user;
       password.value = found.password;
       if (!name.value) name.value = found.name.slice(0, 60);
-      attempt();
+      disabledWhile(tryIt, attempt);
     }
 
     function showStill(url) { region.show(url); places.show(url); }
 
     async function attempt() {
-      tryIt.disabled = true;
       wrong.textContent = "";
       setText(tried, "Opening …");
       try {
@@ -183,14 +182,11 @@ export async function manageView(page, main) {
         setText(tried, "");
         wrong.textContent = error.message;
       }
-      tryIt.disabled = false;
     }
 
     async function submit(event) {
       event.preventDefault();
-      save.disabled = true;
-      wrong.textContent = await put(camera?.name ?? null, change()) ?? "";
-      save.disabled = false;
+      wrong.textContent = await disabledWhile(save, () => put(camera?.name ?? null, change())) ?? "";
       if (!wrong.textContent) dialog.close();
     }
 

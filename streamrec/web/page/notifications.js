@@ -1,6 +1,6 @@
 // Notifications: the receivers of cameras.toml, what waits for them, and a test of each. For admins.
 
-import { ask, counted, h, setText } from "./dom.js";
+import { ask, counted, disabledWhile, h, setText } from "./dom.js";
 
 /** What waits for a receiver, in words. */
 function stateOf(receiver) {
@@ -18,8 +18,7 @@ export async function notificationsView(page, main) {
 
   function rowOf(name) {
     const state = h("p", { class: "soft" }), answer = h("p", { class: "answer", role: "status" });
-    const button = h("button", { type: "button", class: "button", text: "Send a test", "aria-label": `Send a test to ${name}`, onclick: async () => {
-      button.disabled = true;
+    const button = h("button", { type: "button", class: "button", text: "Send a test", "aria-label": `Send a test to ${name}`, onclick: () => disabledWhile(button, async () => {
       setText(answer, "Waiting for its answer …");
       delete answer.dataset.arrived;
       try {
@@ -30,9 +29,8 @@ export async function notificationsView(page, main) {
         answer.dataset.arrived = false;
         setText(answer, `${error.message}.`);
       }
-      button.disabled = false;
       load();
-    } });
+    }) });
     const element = h("section", { class: "panel user-row", "aria-label": name },
       h("div", {}, h("h3", { class: "name" }, h("bdi", { text: name })), state, answer), h("div", { class: "row" }, button));
     return { element, show: (receiver) => setText(state, stateOf(receiver)) };

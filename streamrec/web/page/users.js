@@ -1,6 +1,6 @@
 // Users: who may see and change what, tokens of programs, and the audit log. For admins.
 
-import { ask, closeButton, counted, dayOf, h, openDialog, setText, timeOf } from "./dom.js";
+import { ask, closeButton, counted, dayOf, disabledWhile, h, openDialog, setText, timeOf } from "./dom.js";
 
 const ROLES = { viewer: "viewer: sees, changes nothing", admin: "admin: sees and changes everything" };
 const A_PAGE = 50;
@@ -77,9 +77,7 @@ export async function usersView(page, main) {
     const save = h("button", { type: "submit", class: "primary", text: button });
     const dialog = h("dialog", { "aria-labelledby": "user-title" }, h("form", { class: "sheet", method: "dialog", novalidate: true, onsubmit: async (event) => {
       event.preventDefault();
-      save.disabled = true;
-      setText(wrong, await submit(dialog) ?? "");
-      save.disabled = false;
+      setText(wrong, await disabledWhile(save, () => submit(dialog)) ?? "");
       if (!wrong.textContent) dialog.close();
     } },
       h("header", {}, h("h2", { id: "user-title", text: title }), closeButton(() => dialog.close())),

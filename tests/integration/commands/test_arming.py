@@ -70,6 +70,13 @@ def test_while_nothing_runs_the_choice_counts_from_the_next_start(folder, said):
     watching.dispatcher.close()
 
 
+def test_the_label_of_a_snooze_is_not_all_that_a_camera_has_while_nothing_runs(folder, said):
+    History(folder / "events.db").close()
+    text = said("snooze", "door", "--label", "fight")[1]
+    assert text == said("status")[1]
+    assert "  door: its labels are known while it is watched\n  fight of door is snoozed\n" in text
+
+
 def test_events_that_run_elsewhere_are_left_alone(folder, said):
     watching = Watching(folder / "events.db", ByLabel())
     watching.happens("fight", over=False)

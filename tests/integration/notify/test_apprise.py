@@ -195,10 +195,10 @@ def test_addresses_come_from_the_environment_or_a_file_and_are_secrets(tmp_path)
     ("line", "message"),
     [
         ("", "urls: it is missing"),
-        (f'urls = ["nothing://{HIDDEN}"]', "urls: number 1 is no address of a service"),
+        (f'urls = ["nothing://{HIDDEN}"]', "apprise: urls: number 1 is no address of a service"),
         (f'urls = [1, "{HIDDEN}"]', "urls: give a list of texts"),
         ('urls = ["streamrectest://x"]\ntags = ["a"]', "tags: they choose services of a config"),
-        ('config = "none.yml"', "config: there is no file"),
+        ('config = "none.yml"', "apprise: config: there is no file"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_without_a_secret(tmp_path, line, message):

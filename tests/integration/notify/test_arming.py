@@ -61,7 +61,7 @@ def test_no_receiver_is_notified_of_what_is_not_armed_and_it_is_kept_with_the_re
     watching.happens("fight")
     arming.choose("armed", by="test")
     watching.happens("fight")
-    arming.snooze("door", "fight", 10, by="test")
+    arming.snooze("door", "fight", 10)
     watching.happens("fight")
     third, second, first = watching.history.query()
     assert first.reason == "not armed in profile disarmed, chosen by hand"
@@ -81,7 +81,7 @@ def test_what_was_chosen_survives_a_restart(path):
     with History(path) as history:
         first = Clocked(history)
         first.arming.choose("disarmed", 60, by="page")
-        first.arming.snooze("door", minutes=30, by="page")
+        first.arming.snooze("door", minutes=30)
         status = first.arming.status()
     with History(path) as history:
         second = Clocked(history)
@@ -114,7 +114,7 @@ def test_listeners_are_notified_of_each_change_once_and_of_its_end(clocked):
     clocked.arming.poll()
     clocked.arming.poll()
     assert clocked.changes[begun:] == ["disarmed", "home"]
-    clocked.arming.snooze("door", minutes=1, by="page")
+    clocked.arming.snooze("door", minutes=1)
     clocked.now += 61.0
     clocked.arming.poll()
     assert len(clocked.changes) == begun + 4 and clocked.warned == []

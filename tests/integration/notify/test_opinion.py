@@ -89,7 +89,7 @@ class House:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             for entry in self.dispatcher.history.query(limit=1):
-                if entry.verdict is not None and entry.decision is not Outcome.hold:
+                if entry.judgment is not None and entry.decision is not Outcome.hold:
                     return entry
             time.sleep(0.02)
         raise AssertionError(self.log)
@@ -118,7 +118,7 @@ def test_a_comment_is_stored_with_the_event_and_announced(make, api):
         bodies = receiver.wait(3)
         assert server.wrong == [] and len(server.questions) == 1
         images = server.images[0]
-    assert (entry.verdict, entry.opinion, entry.judged_by) == (
+    assert (entry.judgment, entry.opinion, entry.judged_by) == (
         "yes",
         "They b fight /b .",
         f"eye at {server.place}",
@@ -128,8 +128,8 @@ def test_a_comment_is_stored_with_the_event_and_announced(make, api):
     assert len(shades) == 4 and shades == sorted(shades)
     assert 8 <= shades[0] <= 22 and 25 <= shades[-1] <= 40
     (judged,) = [body["data"] for body in bodies if body["event"] == "opinion"]
-    assert judged["verdict"] == "yes" and bodies[0]["event"] == "started"
-    assert [one.verdict for one in house.heard] == ["yes"]
+    assert judged["judgment"] == "yes" and bodies[0]["event"] == "started"
+    assert [one.judgment for one in house.heard] == ["yes"]
     assert house.log[0].startswith("[opinion]: up to 4 frames of all events of all cameras")
 
 
@@ -147,7 +147,7 @@ def test_a_notification_waits_for_the_verdict_and_a_veto_keeps_it(make, role, sa
         house.close()
     assert entry.decision is (Outcome.deliver if sent else Outcome.keep)
     assert [body["event"] for body in bodies] == sent and len(receiver.got) == len(sent)
-    assert all(body["data"]["verdict"] == says for body in bodies)  # it is there with the first message
+    assert all(body["data"]["judgment"] == says for body in bodies)  # it is there with the first message
     if not sent:
         assert (entry.decided_by, entry.reason) == ("opinion", "the second opinion is no")
 
@@ -178,7 +178,7 @@ def test_an_outage_holds_no_event_back_and_is_said(make, says, why):
         receiver.wait(4)
         assert len(server.questions) == 1
     assert [body["event"] for body in bodies] == ["started", "ended"]
-    assert (entry.verdict, entry.decision) == ("unjudged", Outcome.deliver) and entry.opinion.startswith(why)
+    assert (entry.judgment, entry.decision) == ("unjudged", Outcome.deliver) and entry.opinion.startswith(why)
     assert any(why in line and "events are delivered without a second opinion" in line for line in house.log)
     shown = "".join(house.log) + repr(house.dispatcher.settings)
     assert KEY not in shown and KEY.encode() not in house.dispatcher.history.path.read_bytes()
@@ -189,7 +189,7 @@ def test_an_answer_that_streams_although_it_should_not_is_read(make):
         house = make(settings_for(server))
         house.happen()
         entry = house.opinion()
-    assert (entry.verdict, entry.opinion) == ("no", "Nothing happens.")
+    assert (entry.judgment, entry.opinion) == ("no", "Nothing happens.")
 
 
 def test_a_model_that_is_not_there_costs_a_failed_connection(make):
@@ -197,7 +197,7 @@ def test_a_model_that_is_not_there_costs_a_failed_connection(make):
     with receiving() as receiver:
         house = make(gone, receiver.port)
         house.happen()
-        assert [body["data"]["verdict"] for body in receiver.wait(2)] == ["unjudged"] * 2
+        assert [body["data"]["judgment"] for body in receiver.wait(2)] == ["unjudged"] * 2
 
 
 @pytest.mark.parametrize("privacy", ["none", "blur"])
@@ -208,7 +208,7 @@ def test_privacy_says_what_leaves(make, privacy):
         entry = house.opinion()
         if privacy == "none":
             assert server.questions == []
-            assert (entry.verdict, entry.opinion) == (
+            assert (entry.judgment, entry.opinion) == (
                 "unjudged",
                 "privacy keeps the frames of this camera here",
             )
@@ -232,7 +232,10 @@ def test_questions_are_limited_and_counted_over_restarts(make, tmp_path):
                 time.sleep(0.2)
             last = second.opinion()
             assert len(server.questions) == 2
-            assert (last.verdict, last.opinion) == ("unjudged", "the limit of 2 questions an hour is reached")
+            assert (last.judgment, last.opinion) == (
+                "unjudged",
+                "the limit of 2 questions an hour is reached",
+            )
         assert sum("the limit of 2 questions an hour is reached" in line for line in second.log) == 1
 
 
@@ -244,7 +247,7 @@ def test_labels_and_cameras_say_what_is_asked_about(make):
         assert server.questions == []
     with History(house.dispatcher.history.path, read_only=True) as history:
         (entry,) = history.query()
-    assert entry.verdict is None and entry.decision is Outcome.deliver
+    assert entry.judgment is None and entry.decision is Outcome.deliver
 
 
 def test_what_is_held_when_streamrec_ends_is_delivered_unjudged(make, monkeypatch):
@@ -276,7 +279,7 @@ def test_what_a_killed_process_held_is_delivered_at_the_next_start(tmp_path):
             )
         with receiving() as receiver, contextlib.closing(House(tmp_path, own, receiver.port)):
             bodies = receiver.wait(1)
-    assert bodies[0]["data"]["verdict"] == "unjudged"
+    assert bodies[0]["data"]["judgment"] == "unjudged"
 
 
 def test_writing_in_the_picture_changes_a_verdict_and_nothing_else(make):
@@ -317,4 +320,4 @@ def test_what_another_part_of_the_gate_keeps_costs_no_question(tmp_path):
             house.dispatcher.history.drain(5.0)
             (entry,) = house.dispatcher.history.query()
         assert server.questions == []
-    assert (entry.decision, entry.decided_by, entry.verdict) == (Outcome.keep, "asleep", None)
+    assert (entry.decision, entry.decided_by, entry.judgment) == (Outcome.keep, "asleep", None)

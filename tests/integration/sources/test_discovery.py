@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 
 import pytest
 
-from streamrec.errors import SourceError
+from streamrec.errors import MissingExtra, SourceError
 from streamrec.sources.discovery import onvif, soap, ws_discovery
 from streamrec.sources.discovery.onvif import streams_of
 from streamrec.sources.discovery.soap import NotAuthorized
@@ -42,6 +44,16 @@ class TestSearch:
         )
         assert device.wrong == []
 
+    def test_a_search_that_is_stopped_waits_for_no_answer(self, device):
+        stop = threading.Event()
+        stop.set()
+        assert search("127.0.0.1", 3_600, device.group, stop) == []
+
+    def test_what_is_not_installed_is_named_before_any_camera_answers(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "defusedxml", None)
+        with pytest.raises(MissingExtra, match=r"pip install 'streamrec\[discover\]'"):
+            search("127.0.0.1", 3_600)
+
     def test_markup_in_a_name_stays_text(self, device):
         device.name = "<img src=x>"
         assert only(device).name == "<img src=x>"
@@ -64,7 +76,7 @@ class TestSearch:
         assert found(device) == []
 
     def test_a_network_that_this_machine_is_not_in_is_said_in_words(self):
-        with pytest.raises(SourceError, match="cannot be asked"):
+        with pytest.raises(SourceError, match=r"192\.0\.2\.1 is no address of this machine; there are "):
             search("192.0.2.1", 0.1)
         with pytest.raises(SourceError, match="give an IPv4 address"):
             search("eth0", 0.1)

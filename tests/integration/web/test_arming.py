@@ -137,7 +137,7 @@ def test_without_a_history_there_is_nothing_to_arm(open_page):  # noqa: F811
 def test_who_sees_some_cameras_sees_what_of_them_is_armed_and_chooses_nothing(open_armed):
     token, account = new_token("ben", Role.viewer, ["door"])
     page = open_armed("door", "yard", access=Access((account,)))
-    page.live.arming.snooze("yard", minutes=5, by="test")
+    page.live.arming.snooze("yard", minutes=5)
     ben = {"Authorization": f"Bearer {token}"}
     with page.client(headers=ben) as client:
         shown = client.get("/api/v1/arming")

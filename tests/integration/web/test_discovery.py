@@ -82,9 +82,11 @@ def test_nothing_but_what_the_search_found_is_asked(finding):
         answer = post("search", interface=network)
         assert answer.status_code == 422 and "no network of this address" in answer.text, network
     post("search", interface="127.0.0.1")
-    for other in ("2", "http://127.0.0.1/", "127.0.0.1", ""):
+    for other in ("9", "http://127.0.0.1/", "127.0.0.1", ""):
         assert post("streams", device=other).status_code == 404, other
-    refused = post("streams", device="1", user="admin", password="wrong-pw-77")
+    (again,) = post("search", interface="127.0.0.1").json()["devices"]
+    assert post("streams", device="1").status_code == 404  # of the search before
+    refused = post("streams", device=again["device"], user="admin", password="wrong-pw-77")
     assert refused.status_code == 422 and "refuses this user and password" in refused.text
     assert "wrong-pw-77" not in refused.text and device.asked.count("GetProfiles") == 0
 

@@ -57,7 +57,9 @@ def test_no_answer_to_a_viewer_of_one_camera_names_another(page):
         "events?camera=", f"events?after={hidden}&limit=500", f"events/{hidden}", f"events/{hidden}/clip",
         f"events/{hidden}/thumbnail", f"picture?camera={HIDDEN}", f"picture?camera=door&camera={HIDDEN}",
         "picture?camera=nowhere", "settings", f"settings/whole?camera={HIDDEN}", "corrections", "teach", "fleet",
-        "../../metrics", "openapi.json",
+        "../../metrics", "openapi.json", f"events/{hidden}/similar", f"export?event={hidden}",
+        f"export/size?event={hidden}", f"events/{hidden}/recordings", f"events/{hidden}/recordings/during", "arming",
+        "receivers", "discovery", "users", "audit",
     ]  # fmt: skip
     answers = {}
     with as_token(page, "door") as client:
@@ -165,6 +167,7 @@ class TestUsers:
             listed = ann.put("/api/v1/users/user", json={**new, "cameras": None, "password": ""}).json()[
                 "accounts"
             ]
+            assert ann.post("/api/v1/users/user", json={**new, "name": " "}).status_code == 422
             assert [one["cameras"] for one in listed if one["name"] == "Eve"] == [None]
             assert eve.get("/api/v1/cameras").status_code == 401  # the session was begun with other rights
             assert "scrypt" not in str(listed) and "sha256" not in str(listed)
@@ -184,6 +187,8 @@ class TestUsers:
                 assert program.get("/metrics").status_code == 401  # the replay of a removed token
             past = ann.post("/api/v1/users/token", json={**new, "expires": "2020-01-01T00:00:00Z"})
             assert past.status_code == 422
+            for far in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+                assert ann.post("/api/v1/users/token", json={**new, "expires": far}).status_code == 422
             text = page.access_path.with_name("page.audit.jsonl").read_text()
         assert made not in text and PASSWORD not in text
 

@@ -1,4 +1,4 @@
-"""Arming on the page, in a real Chromium: profiles, snoozes, and events of which nobody was notified."""
+"""Arming on the page, in a real Chromium: profiles, snoozes, and events without a notification."""
 
 from __future__ import annotations
 

@@ -522,7 +522,7 @@ class TestEvents:
         page.live.history.add(
             Entry(
                 id=new_id(now), camera="door", model="m", label="fight", started=now - 9, ended=now - 5,
-                confidence=0.8, verdict="no", opinion=said, judged_by="eye at home",
+                confidence=0.8, judgment="no", opinion=said, judged_by="eye at home",
             )
         )  # fmt: skip
         page.live.history.drain(5.0)

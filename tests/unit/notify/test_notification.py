@@ -73,9 +73,9 @@ def test_an_announcement_is_extended_only_where_that_is_asked_for():
 
 
 def test_a_second_opinion_is_a_line_of_its_own_and_an_unjudged_event_says_so():
-    found = notification_of(body(verdict="no", opinion="Two people hug.\x1b[2J"))
+    found = notification_of(body(judgment="no", opinion="Two people hug.\x1b[2J"))
     assert found.text.split("\n")[1] == "Second opinion: no. Two people hug.\\x1b[2J"
-    assert notification_of(body(verdict="unjudged", opinion="it answered 500")).text.endswith(
+    assert notification_of(body(judgment="unjudged", opinion="it answered 500")).text.endswith(
         "Second opinion: none. it answered 500"
     )
     assert "opinion" not in notification_of(body()).text

@@ -30,7 +30,7 @@ SETTINGS = OpinionSettings(url="http://127.0.0.1:11434/v1", model="eye")
 )
 def test_a_verdict_is_read_from_json_or_from_a_first_word(content, verdict, text):
     opinion = opinion_of(content, "eye at home")
-    assert (opinion.verdict, opinion.text, opinion.by) == (verdict, text, "eye at home")
+    assert (opinion.judgment, opinion.text, opinion.by) == (verdict, text, "eye at home")
 
 
 @pytest.mark.parametrize(

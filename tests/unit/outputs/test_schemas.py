@@ -46,7 +46,7 @@ def written(*, clock=None) -> list[dict]:
         for state in SourceState:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
         entry = Entry(
-            id="1", camera="door", model="fight", label="fight", started=0.5, confidence=0.9, verdict="no",
+            id="1", camera="door", model="fight", label="fight", started=0.5, confidence=0.9, judgment="no",
             opinion="They hug.", judged_by="eye at home",
         )  # fmt: skip
         lines.write_opinion("door", entry.to_dict())
