@@ -61,18 +61,20 @@ class Plots:
         while drawn.rows and frame.timestamp - drawn.rows[0][0] > SECONDS:
             drawn.rows.popleft()
         if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
-            drawn.at, drawn.image = frame.timestamp, _lines(list(drawn.rows), frame.timestamp)
+            times = np.array([seconds for seconds, _ in drawn.rows])
+            data = np.stack([row for _, row in drawn.rows]) if drawn.rows else np.zeros((0, len(frame.data)))
+            drawn.at, drawn.image = frame.timestamp, plot_of(data, times, frame.timestamp)
         return drawn.image
 
 
-def _lines(rows: list[tuple[float, np.ndarray]], now: float) -> np.ndarray:
-    """(360, 640, 3) uint8: a strip for each channel, one below the other."""
+def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
+    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last seconds, a strip for each channel."""
     width, height = SIZE
     image = np.full((height, width, 3), _GROUND, np.uint8)
-    if not rows:
+    shown = (times <= now) & (now - times <= SECONDS)
+    times, data = times[shown], data[shown][:, :_MOST_LINES]
+    if not len(times):
         return image
-    times = np.array([seconds for seconds, _ in rows])
-    data = np.stack([row for _, row in rows])[:, :_MOST_LINES]
     strip = height / data.shape[1]
     across = (width - 1) * (1.0 - (now - times) / SECONDS)
     low, high = data.min(0), data.max(0)
