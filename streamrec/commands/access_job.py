@@ -93,7 +93,8 @@ def _add_token(options: Options) -> None:
     made, account = new_token(options.name.strip(), role, options.cameras or None, expiry(options.expires))
     edit(options.file, adding(account))
     _note(options, "token added", _shown(account))
-    log(f"the token, which is shown this once: {made}")
+    log("the token, which is shown this once:")
+    print_text(made)  # alone on standard output, for a program that keeps it
 
 
 def _change(options: Options) -> None:
@@ -131,21 +132,9 @@ def _list(options: Options) -> None:
     options.refuse("--role", "--camera", "--all-cameras", "--expires")
     for account in Access.read(options.file, {}).accounts:
         if options.as_json:
-            print_utf8(json.dumps(account_json(account), ensure_ascii=False))
+            print_utf8(json.dumps(account.to_dict(), ensure_ascii=False))
         else:
             print_text(f"{account.kind}  {account.name or f'(no name, {account.id})'}  {_may(account)}")
-
-
-def account_json(account: Account) -> dict[str, object]:
-    """An account without its secret."""
-    return {
-        "kind": str(account.kind),
-        "name": account.name,
-        "id": account.id,
-        "role": str(account.role),
-        "cameras": None if account.cameras is None else sorted(account.cameras),
-        "expires": None if account.expires is None else iso(account.expires),
-    }
 
 
 def _log(options: Options) -> None:

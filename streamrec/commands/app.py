@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from streamrec.commands.access import access
+from streamrec.commands.arming import arming
 from streamrec.commands.backbone import backbone
 from streamrec.commands.bench import bench
 from streamrec.commands.calibrate import calibrate
@@ -17,6 +18,7 @@ from streamrec.commands.carry import carry
 from streamrec.commands.command_class import Command, CommandWithPage, Program
 from streamrec.commands.crossval import crossval
 from streamrec.commands.demo import demo
+from streamrec.commands.discover import discover
 from streamrec.commands.doctor import doctor
 from streamrec.commands.eval import evaluate
 from streamrec.commands.events import events
@@ -24,7 +26,9 @@ from streamrec.commands.export import export
 from streamrec.commands.familiar import familiar
 from streamrec.commands.fleet.commands import fleet
 from streamrec.commands.models import models
+from streamrec.commands.notify import notify
 from streamrec.commands.record import record
+from streamrec.commands.recordings import recordings
 from streamrec.commands.replay import replay
 from streamrec.commands.run import run
 from streamrec.commands.schema import schema
@@ -32,6 +36,7 @@ from streamrec.commands.teach import teach
 from streamrec.commands.train import train
 from streamrec.commands.tune import tune
 from streamrec.commands.watch import watch
+from streamrec.commands.webpage import webpage
 
 
 class _App(typer.Typer):
@@ -75,8 +80,12 @@ _OPTIONS_OF_TRAIN = {"allow_extra_args": True, "ignore_unknown_options": True}  
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(run)
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(watch)
 app.add_typer(fleet, name="fleet", rich_help_panel=_WATCH)
+app.command(rich_help_panel=_WATCH)(discover)
 app.command(rich_help_panel=_WATCH)(access)
 app.command(rich_help_panel=_WATCH)(events)
+app.add_typer(notify, name="notify", rich_help_panel=_WATCH)
+app.add_typer(recordings, name="recordings", rich_help_panel=_WATCH)
+app.add_typer(arming, name="arming", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(replay)
 app.command(rich_help_panel=_WATCH)(demo)
 app.command(cls=CommandWithPage, rich_help_panel=_TEACH)(teach)
@@ -89,6 +98,7 @@ app.command(rich_help_panel=_TEACH)(familiar)
 app.command(rich_help_panel=_MEASURE, context_settings=_OPTIONS_OF_TRAIN)(crossval)
 app.command(rich_help_panel=_MEASURE)(carry)
 app.command(rich_help_panel=_TEACH)(export)
+app.command(rich_help_panel=_TEACH)(webpage)
 app.command(rich_help_panel=_MEASURE)(bench)
 app.command(rich_help_panel=_MEASURE)(tune)
 app.command(rich_help_panel=_MORE)(models)

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +13,22 @@ from datetime import datetime
 from pathlib import Path
 
 from streamrec.commands.printing import print_error
+from streamrec.core.durations import seconds_of
+from streamrec.core.files import replacing
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError
+from streamrec.outputs.history.archive import Archive
 from streamrec.outputs.history.records import Entry, Outcome
-from streamrec.outputs.history.store import _DAY, History, HistorySettings
+from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.settings.cameras_file import read_settings
 
+_SIMILAR = 12  # events that are listed with --like and without --limit
 _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason",
+    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason", "judgment", "opinion", "judged_by",
 )  # fmt: skip
 
 
@@ -40,6 +44,8 @@ class EventList:
     limit: int | None = None
     form: str = "text"  # or "json" or "csv"
     follow: bool = False
+    like: str | None = None  # an event's id: the events that are most like it, the most similar first
+    export: Path | None = None  # the zip to write
 
     def run(self, print_line: Callable[[str], object]) -> None:
         """Print a line for each event, the oldest first; with ``follow`` until Ctrl-C."""
@@ -48,13 +54,19 @@ class EventList:
         until = None if self.until is None else moment_of(self.until, now)
         if since is not None and until is not None and since >= until:
             raise HistoryError(f"--since {self.since} is not before --until {self.until}")
-        with History(_history_of(self.file), read_only=True) as history:
-            _, number = history.changes()  # read first: an event between the two is printed twice, not never
-            if self.form == "csv":
-                print_line(_csv_line(_CSV))
+        with History(history_of(self.file), read_only=True) as history:
             limit = self.limit
             if limit is None:
                 limit = -1 if self.since or self.until else _SOME
+            if self.like is not None:
+                self._print_similar(history, since, until, print_line)
+                return
+            if self.export is not None:
+                write_archive(self._found(history, since, until, limit), self.export, print_line)
+                return
+            _, number = history.changes()  # read first: an event between the two is printed twice, not never
+            if self.form == "csv":
+                print_line(_csv_line(_CSV))
             printed = {entry.id: entry for entry in self._found(history, since, until, limit)}
             for entry in printed.values():
                 print_line(self._line(entry))
@@ -82,6 +94,40 @@ class EventList:
                 break
             found.append(entry)
         return found[::-1]
+
+    def _print_similar(
+        self,
+        history: History,
+        since: float | None,
+        until: float | None,
+        print_line: Callable[[str], object],
+    ) -> None:
+        assert self.like is not None
+        entry = history.get(self.like)
+        if entry is None:
+            raise HistoryError(
+                f"there is no event {self.like!r} in {history.path}; `streamrec events --json` has the ids"
+            )
+        found = history.similar(
+            entry,
+            since=since,
+            until=until,
+            camera=self.cameras,
+            label=self.labels,
+            limit=self.limit or _SIMILAR,
+        )
+        if found.reason:
+            raise HistoryError(f"{self.like}: {found.reason}")
+        for one, score in found.found:
+            if self.form == "json":
+                print_line(json.dumps(one.to_dict() | {"similarity": round(score, 4)}, ensure_ascii=False))
+            else:
+                print_line(f"{score:5.2f}  {line_of(one)}")
+        if found.others:
+            print_error(
+                f"{found.compared} events were compared; {found.others} have nothing to compare, or are of "
+                "another model"
+            )
 
     def _is_wanted(self, entry: Entry, since: float | None, until: float | None) -> bool:
         return (
@@ -116,8 +162,26 @@ def line_of(entry: Entry) -> str:
     what = entry.label if entry.person is None else f"{entry.label}, person {entry.person}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
     sure = "rule" if entry.rule is not None else f"{100 * entry.confidence:.0f} %"
+    opinion = "" if entry.judgment is None else f"  second opinion: {entry.judgment}"
     unsent = "" if entry.decision is Outcome.deliver else f"  ({entry.reason or entry.decision})"
-    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{clip}")
+    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{opinion}{clip}")
+
+
+def write_archive(entries: list[Entry], out: Path, print_line: Callable[[str], object]) -> None:
+    """Write a zip of events with their evidence, whole or not at all, readable by its owner alone."""
+    if not entries:
+        raise HistoryError("there are no such events: nothing is written")
+    archive = Archive(entries)
+    try:
+        with replacing(out, private=True) as file:
+            for data in archive:
+                file.write(data)
+    except OSError as error:
+        raise HistoryError(f"cannot write {out}: {why(error)}; choose another place") from error
+    missing = len(archive.missing)
+    left_out = f"; {missing} of the evidence is missing, as its list.txt says" if missing else ""
+    number = f"{len(entries)} event{'' if len(entries) == 1 else 's'}"
+    print_line(printable(f"{out}: {number}, {out.stat().st_size / 1e6:.1f} MB{left_out}"))
 
 
 def _csv_line(values: tuple[str, ...]) -> str:
@@ -128,7 +192,7 @@ def _csv_line(values: tuple[str, ...]) -> str:
     return line.getvalue()
 
 
-def _history_of(file: Path) -> Path:
+def history_of(file: Path) -> Path:
     """The file of the history: this one, or the one that a file of cameras names."""
     if file.suffix != ".toml":
         return file
@@ -145,9 +209,6 @@ def _history_of(file: Path) -> Path:
     return beside
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
-
-
 def moment_of(text: str, now: float) -> float:
     """A time in seconds since 1970: ``2h`` (ago), a date, or a date and a time.
 
@@ -158,9 +219,9 @@ def moment_of(text: str, now: float) -> float:
     >>> moment_of("1970-01-02T00:00:00+00:00", 0.0)
     86400.0
     """
-    ago = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
-    if ago:
-        return now - float(ago[1]) * _UNITS[ago[2]]
+    ago = seconds_of(text)
+    if ago is not None:
+        return now - ago
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError) as error:

@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 
 def page_settings(
-    address: str | None, access: Path | None, names: list[str] | None, certificate: Path | None
+    address: str | None,
+    access: Path | None,
+    names: list[str] | None,
+    certificate: Path | None,
+    local: Path | None = None,
 ) -> WebSettings | None:
     """The page's settings; None: no page. Raises ``SettingsError``."""
     from streamrec.errors import SettingsError
 
     if address is None:
-        if access or names or certificate:
+        if access or names or certificate or local:
             raise SettingsError(
-                "--web-access, --web-name and --web-certificate belong to --web; give that too"
+                "--web-access, --web-name, --web-certificate and --web-local belong to --web; give that too"
             )
         return None
     from streamrec.core.files import too_open
@@ -46,6 +50,7 @@ def page_settings(
         access_file=access,
         public=tuple(name.rstrip("/") for name in names or ()),
         certificate=certificate,
+        local=local,
     )
 
 
@@ -70,6 +75,32 @@ def after_options(
         "record_pictures": record_pictures,
         "record_gb": record_gb,
     }
+
+
+def recording_options(
+    folder: Path | None, segment: str | None, keep: str | None, keep_gb: float | None
+) -> dict[str, Any]:
+    """The options of continuous recording, as fields of ``RecordingSettings``; raises ``SettingsError``."""
+    from streamrec.core.durations import seconds_of
+    from streamrec.errors import SettingsError
+
+    if segment is None and keep is None and keep_gb is None:
+        return {}
+    if folder is None:
+        raise SettingsError(
+            "--segment, --keep and --keep-gb are about a recording: give its folder, --save FOLDER"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"--save {folder} is a file; a recording in segments needs a folder")
+    lengths: dict[str, float | None] = {}
+    for option, text, least, most in (("--segment", segment, 10.0, 86_400.0), ("--keep", keep, 60.0, 3.2e9)):
+        lengths[option] = seconds = None if text is None else seconds_of(text)
+        if text is not None and (seconds is None or not least <= seconds <= most):
+            raise SettingsError(f"{option} {text}: write a length like 10m, 12h or 7d")
+    given = {"folder": str(folder.absolute()), "segment": lengths["--segment"], "max_gb": keep_gb}
+    if (seconds := lengths["--keep"]) is not None:
+        given["keep_days"] = seconds / 86_400
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def after_events(file: Path | None, options: Mapping[str, Any]) -> DispatchSettings:

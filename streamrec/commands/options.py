@@ -129,6 +129,15 @@ WebCertificate = Annotated[
     Path | None, option(PAGE, "For https: a file with the certificate and its key.", "--web-certificate")
 ]
 
+WebLocal = Annotated[
+    Path | None,
+    option(
+        PAGE,
+        "Let admins of the page add videos below this folder as cameras, and webcams of this machine.",
+        "--web-local",
+    ),
+]
+
 EvidenceFolder = Annotated[
     Path | None, option(EVENTS, "Write a video of each event into this folder.", "--evidence")
 ]
@@ -150,6 +159,32 @@ StreamAddress = Annotated[
         "Publish the stream with the overlay to an RTSP server, like rtsp://HOST:8554/door; docs/restream.md.",
         "--stream",
         metavar="ADDRESS",
+    ),
+]
+
+SegmentLength = Annotated[
+    str | None,
+    option(
+        OUTPUT,
+        "Record continuously, in files of this length (10m, 1h); --save is their folder; docs/recording.md.",
+        "--segment",
+        metavar="TIME",
+    ),
+]
+
+KeepTime = Annotated[
+    str | None,
+    option(OUTPUT, "Delete recordings that are older (12h, 7d); by default 7d.", "--keep", metavar="TIME"),
+]
+
+KeepSize = Annotated[
+    float | None,
+    option(
+        OUTPUT,
+        "Largest size of all recordings, by default 50; the oldest are deleted first.",
+        "--keep-gb",
+        min=GIGABYTES.low,
+        max=GIGABYTES.high,
     ),
 ]
 

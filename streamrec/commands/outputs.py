@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from streamrec.errors import SinkError
 from streamrec.notify.dispatcher import CommittedEvent, Dispatcher
+from streamrec.notify.trial import ReceiverDesk
+from streamrec.outputs.history.records import Entry
 from streamrec.outputs.json_lines import open_lines
 from streamrec.outputs.sink import Sink
 from streamrec.types import Health, Result, Source
@@ -31,6 +33,9 @@ class View:
 
     def write_event(self, event: CommittedEvent) -> None:
         """Take an event that is on the disk; called in the dispatcher's thread."""
+
+    def write_opinion(self, entry: Entry) -> None:
+        """Take an event that has a second opinion now; called in the dispatcher's thread."""
 
     def write_health(self, name: str, health: Health) -> None:
         """Take the state of a source, when it changes."""
@@ -66,6 +71,7 @@ class Outputs:
         self._terminal = terminal
         self._log = log
         dispatcher.on_event(self.write_event)
+        dispatcher.on_opinion(self.write_opinion)
 
     def write(self, result: Result) -> None:
         """Write a result everywhere. A view that fails is reported once, and the others go on.
@@ -93,6 +99,11 @@ class Outputs:
         """Write an event that is on the disk; called in the dispatcher's thread."""
         for view in self._views:
             view.write_event(event)
+
+    def write_opinion(self, entry: Entry) -> None:
+        """Write the second opinion on an event; called in the dispatcher's thread."""
+        for view in self._views:
+            view.write_opinion(entry)
 
     def write_health(self, name: str, health: Health) -> None:
         """Write the state of a source; from any thread."""
@@ -150,6 +161,11 @@ class LinesView(View):
     def write_event(self, event: CommittedEvent) -> None:
         """Write an event that is on the disk."""
         self._try(lambda: self._lines.write_event(event.source, event.event))
+
+    def write_opinion(self, entry: Entry) -> None:
+        """Write the second opinion on an event."""
+        values = entry.to_dict()
+        self._try(lambda: self._lines.write_opinion(entry.camera, values))
 
     def write_health(self, name: str, health: Health) -> None:
         """Write the state of a source."""
@@ -216,13 +232,17 @@ class PageView(View):
 
         self.live = LiveState(dispatcher.history, corrections=corrections)
         self.live.secrets = secrets
+        self.live.recordings = dispatcher.recordings
         dispatcher.on_settled(self.live.changed)
+        self.live.arming = dispatcher.arming
+        self.live.leaves = dispatcher.leaves
         self._log = log
         self._source = None
         if source is not None:
             self._source = SourceCamera(source)
             self.live.beat([self._source])
-        self._server = Server(settings, self.live, file=file, fleet=fleet, log=log)
+        desk = ReceiverDesk(dispatcher) if dispatcher.receivers else None
+        self._server = Server(settings, self.live, file=file, fleet=fleet, receivers=desk, log=log)
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -242,3 +262,7 @@ class PageView(View):
     def write_event(self, event: CommittedEvent) -> None:
         """List an event that is on the disk."""
         self.live.notify((event.entry,))
+
+    def write_opinion(self, entry: Entry) -> None:
+        """Show the second opinion on an event."""
+        self.live.changed(entry)

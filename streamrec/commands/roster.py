@@ -254,6 +254,7 @@ def _unknown_names(
         "labels": [*labels, *(rule.name for rule in file.rules)],
         "models": names_of(tuple(configs)),
     }
+    yield from _unknown_in_profiles(file, known["labels"], known["models"])
     for webhook in after.webhooks:
         for key, names in known.items():
             for hint in _hints(getattr(webhook, key), names, key.removesuffix("s")):
@@ -269,6 +270,15 @@ def _unknown_names(
             ):
                 for hint in _hints(wanted, names, what):
                     yield f"{where}{key}: {what}: {hint}"
+
+
+def _unknown_in_profiles(file: WatchFile, labels: Sequence[str], models: Sequence[str]) -> Iterator[str]:
+    """Labels and models of profiles that do not exist: nobody would be notified because of them."""
+    for profile in () if file.arming is None else file.arming.own:
+        for pattern in profile.armed:
+            for what, wanted, names in (("label", pattern.labels, labels), ("model", pattern.models, models)):
+                for hint in _hints(wanted, names, what):
+                    yield f"{file.path.name}: arming.profile {profile.name!r}: armed: {what}: {hint}"
 
 
 def _hints(wanted: Iterable[str], names: Sequence[str], what: str) -> Iterator[str]:

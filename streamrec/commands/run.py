@@ -13,6 +13,7 @@ from streamrec.commands.option_groups import (
     after_options,
     files_of_sinks,
     page_settings,
+    recording_options,
     tuned_settings,
 )
 from streamrec.commands.options import (
@@ -26,6 +27,8 @@ from streamrec.commands.options import (
     EngineName,
     EvidenceFolder,
     HistoryFile,
+    KeepSize,
+    KeepTime,
     OwnSinks,
     People,
     PerPerson,
@@ -33,6 +36,7 @@ from streamrec.commands.options import (
     RecordFolder,
     RecordPictures,
     RecordSize,
+    SegmentLength,
     Show,
     StreamAddress,
     Threads,
@@ -67,8 +71,12 @@ def run(
         ),
     ] = None,
     save: Annotated[
-        Path | None, option(OUTPUT, "Write a video with the overlay: .mp4, .mkv or .webm.")
+        Path | None,
+        option(OUTPUT, "Write a video with the overlay: .mp4, .mkv or .webm; with --segment a folder."),
     ] = None,
+    segment: SegmentLength = None,
+    keep: KeepTime = None,
+    keep_gb: KeepSize = None,
     jsonl: Annotated[
         str | None, option(OUTPUT, "Write JSON Lines to a file, or to - (standard output).")
     ] = None,
@@ -152,6 +160,7 @@ def run(
       streamrec run 0
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
       streamrec run 0 -m fight -m fall
+      streamrec run 0 --save recordings/ --segment 10m --keep 7d --keep-gb 50
       streamrec run 0 --stream rtsp://127.0.0.1:8554/door
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
       streamrec run rope.mp4 --count --save counted.mp4 --no-show
@@ -182,9 +191,11 @@ def run(
     given = Running(model=named[0], engine=engine.value, device=device, threads=threads, fps=fps)
     running = resolve(given, tuned)
     models = [running.model, *named[1:]]
-    after_settings = after_events(
-        after, after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb)
-    )
+    recording = recording_options(save, segment, keep, keep_gb)
+    if recording:
+        save = None  # a folder of segments, not one video
+    others = after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb)
+    after_settings = after_events(after, {**others, "recording": recording})
     video = None if save is None else files_of_video(save)
     inputs = [file_of(source), *map(model_file, models), after, config, web_access, web_certificate]
     keep_inputs(

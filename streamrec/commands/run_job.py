@@ -79,7 +79,8 @@ class RunJob:
             heat.switch()
         with ExitStack() as stack:
             window = stack.enter_context(Window()) if has_window else None
-            if (window is not None or self.after.stream is not None) and not source.live:
+            paced = window is not None or self.after.stream is not None or self.after.recording is not None
+            if paced and not source.live:
                 source = RealTime(source)  # a file is watched at its own speed
             opened = _Opened(self, source, window, heat, stack, no_window)
             played = results(

@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from streamrec.commands.option_groups import after_options, files_of_sinks, page_settings, tuned_settings
+from streamrec.commands.option_groups import (
+    after_options,
+    files_of_sinks,
+    page_settings,
+    recording_options,
+    tuned_settings,
+)
 from streamrec.commands.options import (
     OUTPUT,
     SOURCE,
@@ -17,6 +23,8 @@ from streamrec.commands.options import (
     EngineName,
     EvidenceFolder,
     HistoryFile,
+    KeepSize,
+    KeepTime,
     OwnSinks,
     People,
     PerPerson,
@@ -24,11 +32,13 @@ from streamrec.commands.options import (
     RecordFolder,
     RecordPictures,
     RecordSize,
+    SegmentLength,
     StreamAddress,
     Threads,
     Web,
     WebAccess,
     WebCertificate,
+    WebLocal,
     WebName,
     option,
 )
@@ -49,11 +59,18 @@ def watch(
     predictions: Annotated[
         bool, option(OUTPUT, "Write each prediction to the JSON Lines too.", "--predictions")
     ] = False,
+    save: Annotated[
+        Path | None, option(OUTPUT, "Record continuously into this folder; docs/recording.md.")
+    ] = None,
+    segment: SegmentLength = None,
+    keep: KeepTime = None,
+    keep_gb: KeepSize = None,
     history: HistoryFile = None,
     web: Web = None,
     web_access: WebAccess = None,
     web_name: WebName = None,
     web_certificate: WebCertificate = None,
+    web_local: WebLocal = None,
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
     sink: OwnSinks = None,
@@ -82,6 +99,7 @@ def watch(
       streamrec watch cameras.toml --jsonl events.jsonl
       streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
       streamrec watch cameras.toml --web
+      streamrec watch cameras.toml --save recordings/ --keep 7d --keep-gb 50
       streamrec watch cameras.toml --stream rtsp://127.0.0.1:8554/{camera}
       streamrec watch cameras.toml --web 0.0.0.0:8765 --web-access page.access
     """
@@ -89,12 +107,15 @@ def watch(
     from streamrec.core.threads import limit_opencv_threads
 
     limit_opencv_threads()
+    others = after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb)
+    length = "10m" if save is not None and segment is None else segment
+    recording = recording_options(save, length, keep, keep_gb)
     code = WatchJob(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
-        web=page_settings(web, web_access, web_name, web_certificate),
-        after=after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb),
+        web=page_settings(web, web_access, web_name, web_certificate, web_local),
+        after={**others, "recording": recording},
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,

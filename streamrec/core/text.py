@@ -35,6 +35,15 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def slug(name: str) -> str:
+    """A name, safe as a part of a file name.
+
+    >>> slug("Hof, hinten/../x")
+    'Hof_hinten_x'
+    """
+    return re.sub(r"[^\w]+", "_", name).strip("_")[:40] or "_"
+
+
 def spelled(text: str, is_drawn: Callable[[str], bool]) -> str:
     """The text with the names of characters that cannot be drawn, so that labels stay distinct.
 

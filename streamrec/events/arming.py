@@ -11,6 +11,7 @@ clock jumps; where the clock is set back and a time comes twice, it counts the f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -20,6 +21,7 @@ from streamrec.events.rules import Happening, Pattern
 
 ARMED, DISARMED = "armed", "disarmed"  # profiles that every file has: all events, and none
 _LOOK_AHEAD = 8  # days in which a weekly schedule repeats
+SCHEDULE = "schedule"  # in place of a profile: as the schedule says; of a time: until it changes next
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -84,7 +86,7 @@ class Snooze:
 
     camera: str
     label: str = ""  # "": all
-    until: float
+    until: float = math.inf  # inf: until it is ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class ArmingState:
     """What was chosen by hand, from a moment on."""
 
     at: float = 0.0
-    by: str = ""  # where it was chosen, such as "page"
+    by: str = ""  # where the profile was chosen, such as "page"
     profile: str = ""  # chosen by hand; "": as the schedule says
     until: float | None = None  # of that profile; None: until another is chosen
     snoozes: tuple[Snooze, ...] = ()
@@ -191,24 +193,24 @@ def active(rules: ArmingRules, state: ArmingState, at: float) -> Active:
     return Active(profile=known[name], cause="usual" if name == rules.usual else "schedule")
 
 
-def answer(rules: ArmingRules, state: ArmingState, event: Happening, at: float) -> Answer:
+def answer(
+    rules: ArmingRules, state: ArmingState, event: Happening, at: float, in_force: Active | None = None
+) -> Answer:
     """Whether receivers are notified of an event that began at this moment.
+
+    ``in_force``: the profile at this moment, where it is known already.
 
     >>> fall = Happening(id="1", camera="bath", label="fall", started=0.0)
     >>> state = ArmingState(snoozes=(Snooze(camera="bath", until=600.0),))
     >>> answer(ArmingRules(zone=ZoneInfo("UTC")), state, fall, 0.0).reason
     'bath is snoozed until 00:10'
     """
-    for snooze in state.snoozes:
-        if (
-            at < snooze.until
-            and snooze.camera == event.camera
-            and (not snooze.label or snooze.label == event.label)
-        ):
-            what = f"{snooze.label} of {snooze.camera}" if snooze.label else snooze.camera
-            until = clock(snooze.until, rules.zone, at)
-            return Answer(armed=False, reason=f"{what} is snoozed until {until}")
-    now = active(rules, state, at)
+    snooze = _snooze_of(state, event.camera, event.label, at)
+    if snooze is not None:
+        what = f"{snooze.label} of {snooze.camera}" if snooze.label else snooze.camera
+        ends = "" if math.isinf(snooze.until) else f" until {clock(snooze.until, rules.zone, at)}"
+        return Answer(armed=False, reason=f"{what} is snoozed{ends}")
+    now = in_force or active(rules, state, at)
     if now.profile.fits(event):
         return Answer(armed=True)
     how = {"hand": "chosen by hand", "schedule": "by schedule", "usual": "the usual one"}[now.cause]
@@ -237,10 +239,10 @@ def choose(state: ArmingState, profile: str, until: float | None, at: float, by:
     return replace(_without_past(state, at), at=at, by=by, profile=profile, until=until if profile else None)
 
 
-def snooze(state: ArmingState, new: Snooze, at: float, by: str) -> ArmingState:
+def snooze(state: ArmingState, new: Snooze, at: float) -> ArmingState:
     """A snooze is added, in place of another of the same camera and label; one that is over already ends that."""
     kept = [one for one in state.snoozes if (one.camera, one.label) != (new.camera, new.label)]
-    return replace(_without_past(replace(state, snoozes=(*kept, new)), at), at=at, by=by)
+    return replace(_without_past(replace(state, snoozes=(*kept, new)), at), at=at)
 
 
 def _without_past(state: ArmingState, at: float) -> ArmingState:
@@ -262,7 +264,7 @@ class ArmedCamera:
 
     name: str
     labels: tuple[ArmedLabel, ...] = ()
-    snoozed_until: float | None = None  # the whole camera
+    snoozed_until: float | None = None  # the whole camera; inf: until that is ended
 
     @property
     def armed(self) -> str:
@@ -275,30 +277,39 @@ def overview(
     rules: ArmingRules, state: ArmingState, cameras: Mapping[str, Sequence[tuple[str, str]]], at: float
 ) -> tuple[ArmedCamera, ...]:
     """What is armed now, of cameras with their pairs of model and label; an event in any zone counts."""
-    found = []
+    found, now = [], active(rules, state, at)
     for name, actions in cameras.items():
         labels: dict[str, ArmedLabel] = {}
         for model, label in actions:
             event = Happening(id="", camera=name, label=label, model=model, started=at)
-            given = answer(rules, state, event, at)
-            if not given.armed and not _is_snoozed(state, name, label, at):
-                now = active(rules, state, at)
-                if any(_fits_in_a_zone(pattern, event) for pattern in now.profile.armed):
-                    given = Answer(armed=True)
+            given = answer(rules, state, event, at, now)
+            in_a_zone = any(_fits_in_a_zone(pattern, event) for pattern in now.profile.armed)
+            if in_a_zone and not given.armed and _snooze_of(state, name, label, at) is None:
+                given = Answer(armed=True)
             before = labels.get(label)
             if before is None or given.armed:
                 labels[label] = ArmedLabel(label=label, armed=given.armed, reason=given.reason)
-        whole = [
-            one.until for one in state.snoozes if one.camera == name and not one.label and one.until > at
-        ]
-        found.append(
-            ArmedCamera(name=name, labels=tuple(labels.values()), snoozed_until=max(whole, default=None))
-        )
+        until = snoozed_until(state, name, at)
+        found.append(ArmedCamera(name=name, labels=tuple(labels.values()), snoozed_until=until))
     return tuple(found)
 
 
-def _is_snoozed(state: ArmingState, camera: str, label: str, at: float) -> bool:
-    return any(one.camera == camera and one.label in ("", label) and one.until > at for one in state.snoozes)
+def snoozed_until(state: ArmingState, camera: str, at: float) -> float | None:
+    """Until when a whole camera is snoozed; inf: until that is ended; None: it is not."""
+    whole = (one.until for one in state.snoozes if one.camera == camera and not one.label and one.until > at)
+    return max(whole, default=None)
+
+
+def _snooze_of(state: ArmingState, camera: str, label: str, at: float) -> Snooze | None:
+    """The first snooze that holds for a label of a camera at a moment."""
+    return next(
+        (
+            one
+            for one in state.snoozes
+            if one.camera == camera and one.label in ("", label) and one.until > at
+        ),
+        None,
+    )
 
 
 def _fits_in_a_zone(pattern: Pattern, event: Happening) -> bool:

@@ -1,4 +1,4 @@
-"""Arming: the part of the gate that keeps events of which nobody wants to be notified now, and how that is chosen.
+"""Arming: the part of the gate that keeps events that no receiver is to be notified of now, and how that is chosen.
 
 ``Arming`` is asked by the page, MQTT and the command line, from any thread; what they choose is on the disk before it
 counts. It is asked of each event by the gate, in the history's thread, and waits for nothing then.
@@ -6,6 +6,7 @@ counts. It is asked of each event by the gate, in the history's thread, and wait
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from streamrec.core.messages import shortened
 from streamrec.errors import HistoryError, SettingsError, StreamrecError
 from streamrec.events.arming import (
+    SCHEDULE,
     ArmingRules,
     ArmingState,
     Snooze,
@@ -23,17 +25,17 @@ from streamrec.events.arming import (
     next_change,
     overview,
     snooze,
+    snoozed_until,
     state_at,
 )
 from streamrec.notify.gate import Decider
-from streamrec.outputs.history.arming_store import KEPT, ArmingStore, Request
+from streamrec.outputs.arming import MOST_MINUTES
+from streamrec.outputs.history.arming_store import KEPT, ArmingStore, File, Request
 from streamrec.outputs.history.records import DELIVER, Decision, Entry, Outcome, iso
 from streamrec.outputs.history.rule_replay import happening_of
-from streamrec.outputs.history.store import History
 from streamrec.settings.rules_table import words_of
 from streamrec.settings.toml import no_such_key
 
-MOST_MINUTES = 7 * 24 * 60.0  # of a snooze, or of a profile that is chosen for a while
 _LEAST_MINUTES = 0.05
 
 
@@ -48,13 +50,13 @@ class Arming(Decider):
 
     def __init__(
         self,
-        history: History,
+        history: File,
         rules: ArmingRules | None = None,
         *,
         warn: Callable[[str], object] = lambda message: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._history, self._warn, self._clock = history, warn, clock
+        self._warn, self._clock = warn, clock
         self._store = ArmingStore(history)
         self.rules = rules or ArmingRules()
         self._states = self._store.load()  # replaced, never changed: it is read without a lock
@@ -134,7 +136,7 @@ class Arming(Decider):
             raise SettingsError("give an object with profile, or with snooze")
         minutes = request.get("minutes")
         if "snooze" in request and set(request) <= {"snooze", "label", "minutes"}:
-            self.snooze(request["snooze"], request.get("label") or "", minutes, by=by)
+            self.snooze(request["snooze"], request.get("label") or "", minutes)
         elif "profile" in request and set(request) <= {"profile", "minutes"}:
             self.choose(request["profile"], minutes, by=by)
         elif request:
@@ -153,15 +155,15 @@ class Arming(Decider):
             problem = no_such_key(str(profile), tuple(rules.profiles), what="profile")
             raise SettingsError(f"{_quoted(profile)}: {problem}")
         until = None
-        if minutes == "schedule":
+        if minutes == SCHEDULE:
             change = next_change(rules, now)
             until = None if change is None else change[0]
         elif minutes is not None:
             until = now + 60.0 * _checked(minutes, zero=False)
         self._keep(lambda state: choose(state, profile, until, now, by))
 
-    def snooze(self, camera: str, label: str = "", minutes: float | None = None, *, by: str) -> None:
-        """A camera, or one label of it, is not armed for so many minutes; 0 ends that."""
+    def snooze(self, camera: str, label: str = "", minutes: float | None = None) -> None:
+        """A camera, or one label of it, is not armed for so many minutes; None: until 0 ends that."""
         now = self._clock()
         known = self._cameras
         if not isinstance(camera, str) or camera not in known:
@@ -170,8 +172,8 @@ class Arming(Decider):
         ends = minutes == 0 and type(minutes) in (int, float)
         if not isinstance(label, str) or (label and label not in labels and not ends):
             raise SettingsError(f"{_quoted(label)}: {_no_such(label, labels, 'label')}")
-        until = now + 60.0 * _checked(minutes, zero=True)
-        self._keep(lambda state: snooze(state, Snooze(camera=camera, label=label, until=until), now, by))
+        until = math.inf if minutes is None else now + 60.0 * _checked(minutes, zero=True)
+        self._keep(lambda state: snooze(state, Snooze(camera=camera, label=label, until=until), now))
 
     def _keep(self, change: Callable[[ArmingState], ArmingState]) -> None:
         with self._choosing:
@@ -210,15 +212,18 @@ class Arming(Decider):
         return active(self.rules, self._state, self._clock()).profile.name
 
     @property
+    def profiles(self) -> tuple[str, ...]:
+        """Those that there are."""
+        return tuple(self.rules.profiles)
+
+    @property
     def cameras(self) -> tuple[str, ...]:
         """Those that are watched."""
         return tuple(self._cameras)
 
     def snoozed_until(self, camera: str) -> float | None:
         """Until when a whole camera is snoozed; None: it is not."""
-        now = self._clock()
-        untils = [one.until for one in self._state.snoozes if one.camera == camera and not one.label]
-        return max((until for until in untils if until > now), default=None)
+        return snoozed_until(self._state, camera, self._clock())
 
     def status(self) -> dict[str, Any]:
         """What is armed now, as JSON; the same on the page, in the API and in ``streamrec arming --json``."""
@@ -232,13 +237,13 @@ class Arming(Decider):
             "chosen_by": state.by if by_hand else None,
             "until": None if until is None else iso(until),
             "scheduled": None if change is None else {"profile": change[1], "at": iso(change[0])},
-            "time_zone": "" if rules.zone is None else rules.zone.key,
+            "timezone": "" if rules.zone is None else rules.zone.key,
             "profiles": [
                 {"name": one.name, "armed": [words_of(pattern) for pattern in one.armed]}
                 for one in rules.profiles.values()
             ],
             "snoozes": [
-                {"camera": one.camera, "label": one.label or None, "until": iso(one.until)}
+                {"camera": one.camera, "label": one.label or None, "until": _moment(one.until)}
                 for one in state.snoozes
                 if one.until > now
             ],
@@ -246,7 +251,8 @@ class Arming(Decider):
                 {
                     "name": one.name,
                     "armed": one.armed,
-                    "snoozed_until": None if one.snoozed_until is None else iso(one.snoozed_until),
+                    "snoozed": one.snoozed_until is not None,
+                    "snoozed_until": _moment(one.snoozed_until),
                     "labels": [
                         {"label": label.label, "armed": label.armed, "reason": label.reason or None}
                         for label in one.labels
@@ -255,6 +261,10 @@ class Arming(Decider):
                 for one in overview(rules, state, self._cameras, now)
             ],
         }
+
+
+def _moment(at: float | None) -> str | None:
+    return None if at is None or math.isinf(at) else iso(at)
 
 
 def _quoted(name: Any) -> str:

@@ -19,6 +19,7 @@ from streamrec.outputs.history.store import History
 _FIRST_PAUSE = 1.0  # seconds after the first failed attempt; doubled after each
 _LONGEST_PAUSE = 300.0  # a receiver that is back gets its messages within so many seconds
 _POLL_SECONDS = 1.0  # between two checks of the outbox without a wake-up
+_READY_SECONDS = 0.1  # between two checks whether the oldest message may be sent
 _HOUR = 3600.0
 
 
@@ -37,6 +38,10 @@ class DeliverySettings:
     """How an outbox worker delivers."""
 
     wants: Callable[[dict[str, Any]], bool] = lambda body: True  # which messages, by their JSON
+    # Whether it may be sent now; else it is asked again within a second, or when the worker is woken.
+    ready: Callable[[Message], bool] = lambda message: True
+    # Takes a message out of the queue that is not to be sent, and returns whether it did.
+    limit: Callable[[Message], bool] = lambda message: False
     give_up_hours: float = 72.0  # older messages are given up, and reported
     longest_pause: float = _LONGEST_PAUSE  # seconds between two attempts, at most
     silent: bool = False  # failures are reported elsewhere
@@ -118,9 +123,13 @@ class OutboxWorker:
         if message.id == self._done or not self._is_wanted(message):
             self._history.arrived(message)
             return 0.0
+        if not self._settings.ready(message):
+            return _READY_SECONDS
         now = time.time()
         if 0.0 < message.due - now <= 2.0 * _HOUR:  # longer: the clock was set back
             return min(message.due - now, _POLL_SECONDS)
+        if self._settings.limit(message):
+            return 0.0
         try:
             self._send(message)
         except Undelivered as failure:

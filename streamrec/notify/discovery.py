@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from streamrec.core.version import version_of
 
 Action: TypeAlias = tuple[str, str]  # a model, "" where the camera has one; and a label
 _LIVE = "{{ 'online' if value == 'live' else 'offline' }}"  # without frames, the actions are unavailable
+
+_OWN = ("state", "picture", "armed", "snooze", "snoozed_until", "set")  # of the camera itself
 
 
 def topic_of(name: str) -> str:
@@ -49,14 +52,17 @@ class Topics:
         """A camera's state."""
         return f"{self.prefix}/{topic_of(camera)}/state"
 
+    def picture(self, camera: str) -> str:
+        """The picture of a camera's last event."""
+        return f"{self.prefix}/{topic_of(camera)}/picture"
+
     def action(self, camera: str, action: Action) -> str:
         """Whether an action runs."""
         model, label = action
-        if model:
-            return "/".join((self.prefix, *map(topic_of, (camera, model, label))))
-        # An action named like the camera's own topic gets another one.
-        level = "state_action" if label == "state" else topic_of(label)
-        return f"{self.prefix}/{topic_of(camera)}/{level}"
+        names = (model, label) if model else (label,)
+        # An action or a model named like one of the camera's own topics gets another one.
+        levels = [f"{name}_action" if name in _OWN else topic_of(name) for name in names]
+        return "/".join((self.prefix, topic_of(camera), *levels))
 
     def discovery(self, camera: str) -> str:
         """The camera's device, for Home Assistant."""
@@ -73,9 +79,19 @@ class Topics:
 
 
 def device(
-    topics: Topics, camera: str, actions: Iterable[Action], gone: Iterable[Action], model: str
+    topics: Topics,
+    camera: str,
+    actions: Iterable[Action],
+    *,
+    gone: Iterable[Action],
+    model: str,
+    pictures: bool,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """A camera as Home Assistant's device discovery has it; ``gone``: actions that are removed there."""
+    """A camera as Home Assistant's device discovery has it.
+
+    ``gone``: actions that are removed there. ``more``: further components.
+    """
     online = {"topic": topics.status}
     has_frames = {"topic": topics.state(camera), "value_template": _LIVE}
     components: dict[str, dict[str, Any]] = {
@@ -100,17 +116,35 @@ def device(
             "availability": [online, has_frames],
             "availability_mode": "all",
         }
+    # The same picture as an image, for dashboards and notifications, and as a camera, for what takes only cameras.
+    for platform, key in (("image", "image_topic"), ("camera", "topic")):
+        id, topic = topics.id(camera, platform), topics.picture(camera)
+        components[id] = {"platform": platform}
+        if pictures:  # else it is removed
+            components[id] |= {
+                "unique_id": id,
+                "name": "Last event",
+                key: topic,
+                "json_attributes_topic": f"{topic}/event",
+                "availability": [online],
+                **({"content_type": "image/jpeg"} if platform == "image" else {}),
+            }
     for action in gone:  # a component with nothing but its platform is removed
         components[topics.action_id(camera, action)] = {"platform": "binary_sensor"}
+    return described(topics.id(camera), camera, model, {**components, **more})
+
+
+def described(id: str, name: str, model: str, components: Mapping[str, Any]) -> dict[str, Any]:
+    """A device with these components."""
     return {
         "device": {
-            "identifiers": [topics.id(camera)],
-            "name": camera,
+            "identifiers": [id],
+            "name": name,
             "manufacturer": "streamrec",
             "model": model or "streamrec",
             "sw_version": version_of() or "0",
         },
         "origin": {"name": "streamrec", "sw_version": version_of() or "0"},
         "qos": 1,
-        "components": components,
+        "components": dict(components),
     }

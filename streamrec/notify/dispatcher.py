@@ -13,31 +13,35 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from streamrec.core.context import Closing
 from streamrec.core.redact import redact
-from streamrec.errors import SettingsError, StreamrecError
+from streamrec.errors import StreamrecError
 from streamrec.events.arming import ArmingRules
 from streamrec.events.rules import Rule
-from streamrec.notify import frigate, http_trigger  # noqa: F401 (each registers its table)
 from streamrec.notify.arming import Arming
+from streamrec.notify.configured import names_of_receivers, receivers_of
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
-from streamrec.notify.mqtt import RECEIVER, Mqtt
-from streamrec.notify.receivers import KINDS, Receiver
+from streamrec.notify.opinion import SecondOpinion
+from streamrec.notify.pictures import PictureMaker
+from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
-from streamrec.notify.webhook import Webhook
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
+from streamrec.outputs.history.vectors import EventVector, vector_of
 from streamrec.outputs.plugins import load_sink
+from streamrec.outputs.recording.recorder import Recorder
 from streamrec.outputs.sink import Sink
 from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
+from streamrec.runtime.feature_memory import FeatureMemory, Span
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.evidence import Privacy
-from streamrec.types import Event, Health, Result
+from streamrec.types import ActionEnded, Event, Health, Result
 
 _AGAIN_SECONDS = 60.0  # between two logs of the same failure
 _SHOWN = "shown"  # an event also waits until the result that it came with was shown
@@ -46,7 +50,12 @@ _LAST_SECONDS = 1.0  # at the end for sending what is due
 _WRITE_SECONDS = 2.0  # at the end for what waits to be written
 # A history that cannot be written for longer holds back nothing: an alarm is sent without it.
 _HOLD_SECONDS = 30.0
+_MOST_VECTORS = 100  # where more waits to be written, no further vectors are made: their features are large
 _HELD_RESULTS = 16  # results for plug-in sinks that wait for the commit of an event
+
+
+def _vector(span: Span) -> EventVector | None:
+    return vector_of(span.kind, span.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +109,18 @@ class Dispatcher(Closing):
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
         self.evidence: Evidence | None = None
-        self._receivers: list[Receiver] = []
+        self._pictures: PictureMaker | None = None  # where a receiver wants them
+        self._opinion: SecondOpinion | None = None
+        self._privacy: dict[str, str] = {}  # of cameras with a setting of their own
+        self.receivers: dict[str, Receiver] = {}  # by name
         self._closed = False
         self._sinks: list[Sink] = []
-        self._stream: StreamOut | None = None
+        self._live: list[StreamOut | Recorder] = []  # of frames that are drawn anew for them
         self._recorder: FlightRecorder | None = None
+        self._features = FeatureMemory()  # nothing is in it where there is no history
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         self._settled_listeners: list[Callable[[Entry], object]] = []
+        self._opinion_listeners: list[Callable[[Entry], object]] = []
         # The queue of notifications; the first is run when everything that it needs is committed.
         self._queue: deque[_Call] = deque()
         # By the announcement's id: the entry as it is on the disk, until the listeners get it.
@@ -130,9 +144,11 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            kept = settings.evidence.privacy if settings.evidence else ""
             if settings.stream is not None:
-                kept = settings.evidence.privacy if settings.evidence else ""
-                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
+                self._live.append(StreamOut(settings.stream, log=self._log, privacy=kept))
+            if settings.recording is not None:
+                self._live.append(Recorder(settings.recording, log=self._log, privacy=kept))
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -144,26 +160,26 @@ class Dispatcher(Closing):
                 self.history = History(None, log=self._log)
                 self._begin_history(self.history)
             return
-        names = [webhook.receiver for webhook in settings.webhooks]
-        names += [one.receiver for one in settings.further]
-        for name in names:
-            if names.count(name) > 1:
-                raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
-        names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(
             settings.history.file,
             keep_days=settings.history.keep_days,
             keep_open=settings.keep_open,
-            receivers=names,
+            receivers=names_of_receivers(settings),
             log=self._log,
         )
-        for webhook in settings.webhooks:
-            self._receivers.append(Webhook(webhook, self.history, log=self._log))
-        kinds = {kind.settings: kind for kind in KINDS.values()}
-        for one in settings.further:
-            self._receivers.append(kinds[type(one)].make(one, self.history, self._log))
-        if settings.mqtt is not None:
-            self._receivers.append(Mqtt(settings.mqtt, self.history, log=self._log))
+        if settings.sends_pictures:
+            self._pictures = PictureMaker(
+                self.history.pictures, self._privacy_of, made=self._picture_made, warn=self.warn
+            )
+        self.receivers |= receivers_of(settings, self.history, self._log)
+        if settings.opinion is not None:
+            self._opinion = SecondOpinion(
+                settings.opinion,
+                self.history,
+                self._privacy_of,
+                judged=self._has_opinion,
+                log=self._log,
+            )
         if settings.evidence is not None:
             self.evidence = Evidence(
                 settings.evidence, self.history, on_evidence=self._notify_receivers, warn=self.warn
@@ -179,20 +195,27 @@ class Dispatcher(Closing):
         self._rules = RuleRunner(history)
         self.gate = Gate(history, log=self.warn, on_settled=self._settled)
         self.arming = Arming(history, self.settings.arming, warn=self.warn)
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.arming(self.arming)
         for decider in (self.arming, *self._deciders):
             self.gate.add(decider)
+        if self._opinion is not None:  # the last: what is kept anyway costs no question
+            self.gate.add(self._opinion)
         self.gate.start()
         history.start(self._kept, unkept=self._not_kept, decide=self.gate.decide, poll=self.gate.poll)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     @property
+    def recordings(self) -> Path | None:
+        """The folder of the continuous recordings; None: there are none."""
+        return next((one.folder for one in self._live if isinstance(one, Recorder)), None)
+
+    @property
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._stream or self._recorder)
+        return bool(kept or self._sinks or self._live or self._recorder)
 
     def camera(
         self,
@@ -211,15 +234,21 @@ class Dispatcher(Closing):
         if len(models) == 1:
             ((model, actions),) = models.items()
         self._models[name] = model, live
+        self._privacy[name] = privacy
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
-        if self._stream is not None:
-            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
+        for one in self._live:
+            one.threads.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
-            wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
-            (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
+            is_seen = self._privacy_of(name) is Privacy.full
+            (self._recorder.unseen.discard if is_seen else self._recorder.unseen.add)(name)
         self._actions[name] = {one: tuple(own) for one, own in (models or {model: actions}).items()}
         self._register(name)
+
+    def _privacy_of(self, camera: str) -> Privacy:
+        """What may be kept of a camera's frames."""
+        default = self.settings.evidence.privacy if self.settings.evidence else Privacy.full
+        return Privacy(self._privacy.get(camera) or default)
 
     def _register(self, name: str) -> None:
         """Announce to the receivers what a camera may report."""
@@ -229,7 +258,7 @@ class Dispatcher(Closing):
         own = tuple(rule.name for rule in rules if name in reporting(rule, cameras))
         if self.arming is not None:
             self.arming.watched(name, {**actions, "": (*actions.get("", ()), *own)})
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             if len(actions) > 1:
                 receiver.models(name, {**actions, "": (*actions.get("", ()), *own)} if own else actions)
             else:
@@ -258,28 +287,36 @@ class Dispatcher(Closing):
 
     def use_arming(self, rules: ArmingRules | None) -> None:
         """These profiles and schedules from now on; without a history nothing is armed or not."""
-        if self.arming is not None:
-            self.arming.use(rules)
+        if self.arming is None:
+            return
+        before = self.arming.rules
+        self.arming.use(rules)
+        if self.arming.rules != before:
+            self._log(f"[arming] has changed: the profile {self.arming.profile} is in force")
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
-        """The recognizer to use: where a flight recorder runs, one that records its steps."""
-        return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
+        """The recognizer to use: where a flight recorder runs, one that records its steps; where there is a history,
+        one whose features are kept, for the vectors of events."""
+        if self._recorder is not None:
+            recognizer = self._recorder.recorded(recognizer)
+        return recognizer if self.history is None else self._features.watching(recognizer)
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
         self._actions.pop(name, None)
-        if self._stream is not None:
-            self._stream.remove(name)
+        self._features.forget(name)
+        for one in self._live:
+            one.threads.remove(name)
         if self.arming is not None:
             self.arming.forget(name)
         if self._rules is not None:
             self._rules.forget(name)
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.remove(name)
 
     def health(self, name: str, health: Health) -> None:
         """A camera's health has changed."""
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.state(name, health.state)
         if self._recorder is not None:
             self._recorder.health(name, health)
@@ -291,6 +328,15 @@ class Dispatcher(Closing):
     def on_settled(self, listener: Callable[[Entry], object]) -> None:
         """With a history: call ``listener`` with each event that was held, when it is decided on; it must not wait."""
         self._settled_listeners.append(listener)
+
+    @property
+    def leaves(self) -> str:
+        """What leaves the machine for second opinions, in words; "": nothing does."""
+        return "" if self._opinion is None else self._opinion.statement
+
+    def on_opinion(self, listener: Callable[[Entry], object]) -> None:
+        """With a history: call ``listener`` with each event that has a second opinion now, as on the disk."""
+        self._opinion_listeners.append(listener)
 
     def write(self, result: Result) -> Result:
         """Pass a result to all outputs; the result as it may be shown at once.
@@ -310,10 +356,9 @@ class Dispatcher(Closing):
                     result = replace(result, events=(*result.events, *further.events))
                 else:
                     self._emit(further)
-        if self.evidence is not None:
-            self.evidence.write(result, noted)
-        if self._stream is not None:
-            self._stream.write(result)
+        self._to_pictures(result, noted)
+        for one in self._live:
+            one.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -333,9 +378,17 @@ class Dispatcher(Closing):
         """Keep and notify of the events of a result that shows nothing new."""
         assert self.history is not None
         noted = self._note(self.history, result)
+        self._to_pictures(result, noted)
+        self._to_sinks(result, noted)
+
+    def _to_pictures(self, result: Result, noted: tuple[Announcement, ...]) -> None:
+        """What needs frames: the pictures of notifications, and the evidence."""
+        if self._pictures is not None and noted:
+            self._pictures.write(result, noted)
+        if self._opinion is not None:
+            self._opinion.write(result, noted)
         if self.evidence is not None:
             self.evidence.write(result, noted)
-        self._to_sinks(result, noted)
 
     def _note(self, history: History, result: Result) -> tuple[Announcement, ...]:
         source = result.frame.source
@@ -350,7 +403,17 @@ class Dispatcher(Closing):
                 self._append(_Call(needs, partial(self._call, committed, one.id), camera=source))
             self._lost_next.clear()
             self._changed.notify_all()
+        for event, one in zip(result.events, noted, strict=True):
+            self._describe(history, event, one.entry)
         return noted
+
+    def _describe(self, history: History, event: Event, entry: Entry) -> None:
+        """Keep the vector of an event that has ended; it is made in the history's thread."""
+        if not isinstance(event, ActionEnded) or entry.rule is not None or history.behind > _MOST_VECTORS:
+            return
+        span = self._features.span(entry.camera, entry.model, entry.person, event.started, event.timestamp)
+        if span is not None:
+            history.describe(entry.id, partial(_vector, span))
 
     def _append(self, call: _Call) -> None:
         self._queue.append(call)
@@ -408,6 +471,19 @@ class Dispatcher(Closing):
             if announcement.id in self._blocked:
                 self._written[announcement.id] = announcement.entry
         self._free(announcement.id)
+
+    def _picture_made(self, entry: Entry, jpeg: bytes) -> None:
+        """Called by the history's thread: the picture of an event is on the disk."""
+        if entry.decision is Outcome.deliver:
+            for receiver in self.receivers.values():
+                receiver.picture(entry, jpeg)
+
+    def _has_opinion(self, entry: Entry) -> None:
+        """Called by the history's thread: a second opinion on an event is on the disk."""
+        with self._changed:
+            for listener in self._opinion_listeners:
+                self._queue.append(_Call(set(), partial(listener, entry), camera=entry.camera))
+            self._changed.notify_all()
 
     def _settled(self, entry: Entry) -> None:
         """Called by the history's thread: it is decided on an event that was held."""
@@ -499,7 +575,7 @@ class Dispatcher(Closing):
         """An announcement is on the disk, and in the outbox unless it was decided otherwise."""
         if announcement.entry.decision is not Outcome.deliver:
             return
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.notify(announcement)
 
     def tick(self) -> None:
@@ -526,9 +602,9 @@ class Dispatcher(Closing):
     def _close_receivers(self) -> None:
         """Close all receivers at the same time, so that one that does not answer delays no other."""
         ends = time.monotonic() + _LAST_SECONDS
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.stop()
-        for receiver in reversed(self._receivers):  # MQTT first: it has a last message to send
+        for receiver in reversed(self.receivers.values()):  # MQTT first: it has a last message to send
             receiver.close(max(0.0, ends - time.monotonic()))
 
     def warn(self, message: str) -> None:
@@ -543,6 +619,10 @@ class Dispatcher(Closing):
         steps: list[Callable[[], object]] = []
         if self._recorder is not None:
             steps.append(self._recorder.close)
+        if self._pictures is not None:
+            steps.append(self._pictures.close)
+        if self._opinion is not None:
+            steps.append(partial(self._opinion.close, _PATIENCE))
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
@@ -550,8 +630,7 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
-        if self._stream is not None:
-            steps.append(self._stream.close)
+        steps += [one.close for one in self._live]
         self._closed = True
         for step in steps:
             try:

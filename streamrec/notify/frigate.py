@@ -12,7 +12,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
 from streamrec.notify.http_client import (
+    MOST_ANSWER,
     REFUSED_ATTEMPTS,
     Answer,
     HttpClient,
@@ -28,14 +29,15 @@ from streamrec.notify.http_client import (
     check_fingerprint,
     check_url,
 )
-from streamrec.notify.receivers import Receiver, register
+from streamrec.notify.receivers import OutboxReceiver, register
 from streamrec.notify.templates import as_text, check_template, fill, values_of
-from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.outputs.history.records import Kind, Message
 from streamrec.outputs.history.store import History
 
 _COOKIE = "frigate_token"  # the default of Frigate's auth.cookie_name
 _LONGEST_SUB_LABEL = 100  # Frigate's own limit
 _LONGEST_LABEL = 100
+_MOST_CONFIG = 8 << 20  # bytes of the config that are read
 _LATE = 10.0  # seconds: a start or end that is sent later is sent as one of the past
 
 
@@ -80,7 +82,7 @@ class FrigateSettings:
         return f"frigate {self.name or urlsplit(self.url).hostname}"
 
 
-class Frigate(Receiver):
+class Frigate(OutboxReceiver):
     """Delivers starts and ends of a history as events of Frigate's; ``log`` gets messages without secrets."""
 
     def __init__(
@@ -97,6 +99,7 @@ class Frigate(Receiver):
             settings.url, timeout=settings.timeout, ca=settings.ca, fingerprint=settings.fingerprint
         )
         self._base = self._client.target.rstrip("/").removesuffix("/api") + "/api"
+        self._cameras: set[str] = set()  # that are watched, and sent
         self._token = settings.token  # "": there is no log-in, or it is to be done
         self._worker = OutboxWorker(
             history,
@@ -110,28 +113,40 @@ class Frigate(Receiver):
             rng=rng,
         )
 
-    def notify(self, announcement: Announcement) -> None:
-        """An announcement waits in the outbox."""
-        self._worker.wake()
+    def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
+        """A camera is watched."""
+        if not self._settings.cameras or name in self._settings.cameras:
+            self._cameras.add(name)
 
-    def stop(self) -> None:
-        """Begin to end."""
-        self._worker.close(0.0)
+    def remove(self, name: str) -> None:
+        """A camera is no longer watched."""
+        self._cameras.discard(name)
 
-    def close(self, patience: float = 1.0) -> None:
-        """Send what is due; other messages wait for the next start."""
-        self._worker.close(patience)
+    def test(self) -> str:
+        """Log in, and compare the names of cameras; no event is created."""
+        answer = self._request("GET", "/config", None, most=_MOST_CONFIG)
+        check_answer(answer)
+        there = _json_of(answer).get("cameras")
+        if not isinstance(there, dict):
+            raise Undelivered("what it answers is not Frigate's: check the address")
+        names = dict(self._settings.camera_names)
+        used = {names.get(camera, camera) for camera in list(self._cameras)} | set(names.values())
+        missing = sorted(used - set(there))
+        if missing:
+            wrong = as_text(", ".join(missing), "")
+            raise Undelivered(f"Frigate has no camera {wrong}: camera_names may map it")
+        return f"it answers, and has {len(there)} camera{'' if len(there) == 1 else 's'}"
 
     def _send(self, message: Message) -> None:
         given = json.loads(message.body)
         if message.kind is Kind.started:
-            self._create(message, given)
+            self._create(given)
         else:
             self._end(message, given["data"])
 
     # -- the start
 
-    def _create(self, message: Message, given: Mapping[str, Any]) -> None:
+    def _create(self, given: Mapping[str, Any]) -> None:
         data = given["data"]
         camera = dict(self._settings.camera_names).get(data["camera"], data["camera"])
         label = dict(self._settings.label_names).get(data["label"], data["label"])
@@ -143,7 +158,7 @@ class Frigate(Receiver):
             path,
             {
                 "source_type": self._settings.source_type,
-                "sub_label": self._sub_label(given, camera, message.made),
+                "sub_label": self._sub_label(given, camera),
                 "score": data["confidence"],
                 # None: it is ended by a request. An action that is over already is sent as a whole.
                 "duration": None if duration is None else max(1, math.ceil(duration)),
@@ -165,28 +180,28 @@ class Frigate(Receiver):
             note = json.dumps({"id": id, "created": self._clock()})
             self._history.keep_answer(self._settings.receiver, data["id"], note)
 
-    def _sub_label(self, given: Mapping[str, Any], camera: str, made: float) -> str | None:
+    def _sub_label(self, given: Mapping[str, Any], camera: str) -> str | None:
         """What is shown behind the label; of a start that comes late also when it was, for Frigate dates it now."""
         text = fill(self._settings.sub_label, values_of(given, camera=camera), as_text).strip()
-        if self._clock() - made > _LATE:
-            began = datetime.fromisoformat(given["data"]["started"]).astimezone()
-            when = f"at {began:%Y-%m-%d %H:%M:%S}"
+        began = datetime.fromisoformat(given["data"]["started"])
+        if self._clock() - began.timestamp() > _LATE:
+            when = f"at {began.astimezone():%Y-%m-%d %H:%M:%S}"
             text = f"{text[: _LONGEST_SUB_LABEL - len(when) - 1]} {when}".strip()
         return text[:_LONGEST_SUB_LABEL] or None
 
     # -- the end
 
     def _end(self, message: Message, data: Mapping[str, Any]) -> None:
-        kept = self._history.answer(self._settings.receiver, data["id"])
-        if kept is None:  # its start was sent with its duration, or was given up
+        note = _note_of(self._history.answer(self._settings.receiver, data["id"]))
+        if note is None:  # its start was sent with its duration, or was given up
             return
-        note = json.loads(kept)
+        id, created = note
         body: dict[str, Any] = {}
         if self._clock() - message.made > _LATE and data["ended"]:
             # Frigate dates the start by when it was created, and refuses an end before it.
             ended = datetime.fromisoformat(data["ended"]).timestamp()
-            body = {"end_time": max(ended, note["created"] + 1.0)}
-        path = f"/events/{_part(note['id'])}/end"
+            body = {"end_time": max(ended, created + 1.0)}
+        path = f"/events/{_part(id)}/end"
         answer = self._request("PUT", path, body)
         if answer.status == 400 and body:  # its clock is another one: it ends now
             answer = self._request("PUT", path, {})
@@ -199,13 +214,15 @@ class Frigate(Receiver):
 
     # -- requests
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, most: int = MOST_ANSWER
+    ) -> Answer:
         """The answer, after another log-in where the token is not valid any more."""
         fresh = not self._token
-        answer = self._ask(method, path, body)
+        answer = self._ask(method, path, body, most)
         if answer.status == 401 and self._settings.user and not fresh:
             self._token = ""
-            answer = self._ask(method, path, body)
+            answer = self._ask(method, path, body, most)
         if answer.status in (401, 302, 303, 307):
             self._token = self._settings.token
             what = (
@@ -216,13 +233,14 @@ class Frigate(Receiver):
             raise Undelivered("it answered 403: creating events needs a user who is an admin")
         return answer
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, most: int) -> Answer:
         if not self._token and self._settings.user:
             self._token = self._log_in()
-        headers = {"Content-Type": "application/json"}
+        headers = {} if body is None else {"Content-Type": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        return self._client.send(method, self._base + path, json.dumps(body).encode(), headers)
+        data = None if body is None else json.dumps(body).encode()
+        return self._client.send(method, self._base + path, data, headers, most=most)
 
     def _log_in(self) -> str:
         """The JWT of a new log-in."""
@@ -258,6 +276,15 @@ def _part(name: str) -> str:
     """
     text = as_text(name, "").replace("/", "_").replace("\\", "_")
     return quote("_" * len(text) if text in (".", "..") else text, safe="")
+
+
+def _note_of(kept: str | None) -> tuple[str, float] | None:
+    """Frigate's id of an event, and when it was created; None where nothing is kept, or it is damaged."""
+    try:
+        note = json.loads(kept or "null")
+        return str(note["id"]), float(note["created"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _json_of(answer: Answer) -> dict[str, Any]:

@@ -9,9 +9,9 @@ An event passes the gate in the transaction that writes it into the history, in 
   passed. Then all announcements that it has had so far follow, in order.
 
 **The gate has parts.** A ``Decider`` is asked in the order in which it was added, and the first that does not deliver
-decides. So what nobody wants to be notified of is never held, and costs no second opinion. After a hold only the part
-that held the event is asked again. A part that fails with an exception is left out for this event, with a message: an
-alarm too many is better than one too few.
+decides. So an event that receivers are not notified of anyway is never held, and costs no second opinion. After a hold
+only the part that held the event is asked again. A part that fails with an exception is left out for this event, with a
+message: an alarm too many is better than one too few.
 
 Outputs are no receivers: the page, lines, video and plug-in sinks get every event at once, whatever is decided.
 """

@@ -20,7 +20,7 @@ from streamrec.core.connecting import Deadline, connected
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import Undelivered
 
-_MOST_ANSWER = 65_536  # bytes of an answer that are read
+MOST_ANSWER = 65_536  # bytes of an answer that are read
 REFUSED_ATTEMPTS = 5  # for a message that the receiver rejects
 _LATER = (408, 409, 425, 429)  # 4xx that mean "not now"
 _SHA256 = re.compile(r"(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}", re.IGNORECASE)
@@ -106,7 +106,7 @@ class HttpClient:
         body: bytes | None,
         headers: Mapping[str, str],
         *,
-        most: int = _MOST_ANSWER,
+        most: int = MOST_ANSWER,
     ) -> Answer:
         """The answer to one request, its body up to ``most`` bytes; raises ``Undelivered`` where none came."""
         parts = self._parts

@@ -10,14 +10,15 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
 from streamrec.notify.http_client import HttpClient, check_answer, check_fingerprint, check_url
-from streamrec.notify.receivers import Receiver, register
+from streamrec.notify.receivers import OutboxReceiver, register, trial_body
 from streamrec.notify.templates import (
     PLACEHOLDERS,
     check_template,
@@ -27,7 +28,7 @@ from streamrec.notify.templates import (
     in_url,
     values_of,
 )
-from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.outputs.history.records import Kind, Message
 from streamrec.outputs.history.store import History
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -97,7 +98,7 @@ class HttpTriggerSettings:
         return f"http {self.name or urlsplit(self.start_url).hostname}"
 
 
-class HttpTrigger(Receiver):
+class HttpTrigger(OutboxReceiver):
     """Delivers starts and ends of a history as the user's requests; ``log`` gets messages without secrets."""
 
     def __init__(
@@ -126,27 +127,25 @@ class HttpTrigger(Receiver):
             rng=rng,
         )
 
-    def notify(self, announcement: Announcement) -> None:
-        """An announcement waits in the outbox."""
-        self._worker.wake()
-
-    def stop(self) -> None:
-        """Begin to end."""
-        self._worker.close(0.0)
-
-    def close(self, patience: float = 1.0) -> None:
-        """Send what is due; other messages wait for the next start."""
-        self._worker.close(patience)
+    def test(self) -> str:
+        """Send the start and the end of an event that did not happen, at once."""
+        given = trial_body()
+        for kind in self._clients:
+            self._request(Kind(kind), {**given, "event": str(kind)})
+        return f"it took {' and '.join(f'the {word}' for word in ('start', 'end')[: len(self._clients)])}"
 
     def _send(self, message: Message) -> None:
         settings, given = self._settings, json.loads(message.body)
-        is_start = message.kind is Kind.started
-        if is_start and 0.0 < settings.too_late < time.time() - message.made:
+        if message.kind is Kind.started and 0.0 < settings.too_late < time.time() - message.made:
             entry = self._history.get(given["data"]["id"])
             if entry is None or entry.ended is not None:
                 raise Undelivered(
                     f"it is over, and its start is older than {settings.too_late:g} s", attempts=1
                 )
+        self._request(message.kind, given)
+
+    def _request(self, kind: Kind, given: Mapping[str, Any]) -> None:
+        settings, is_start = self._settings, kind is Kind.started
         camera = dict(settings.camera_names).get(given["data"]["camera"], "")
         values = values_of(given, camera=camera, secret=settings.secret)
         body = settings.body if is_start else settings.end_body or settings.body
@@ -155,7 +154,7 @@ class HttpTrigger(Receiver):
         if body:
             headers["Content-Type"] = settings.content_type
             data = fill(body, values, escape_for(settings.content_type)).encode("utf-8", "replace")
-        client = self._clients[message.kind]
+        client = self._clients[kind]
         target = fill(quote(client.target, safe=_AS_IT_IS), values, in_url)
         method = settings.method if is_start else settings.end_method or settings.method
         check_answer(client.send(method, target, data, headers))

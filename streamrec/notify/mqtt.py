@@ -6,6 +6,11 @@ A camera is a device, each of its actions a binary sensor, its state a sensor. T
     <camera>/state                connecting, live, stalled, reconnecting, ended, failed
     <camera>/<action>             ON or OFF
     <camera>/<action>/event       the last event, as JSON
+    profile                       the profile in force; profile/set chooses one (mqtt_arming.py, also for what follows)
+    <camera>/armed                ON, or OFF while it is snoozed; <camera>/armed/set
+    <camera>/snoozed_until        when that ends; <camera>/snooze/set takes minutes
+    <camera>/picture              the picture of the last event, as JPEG, where ``pictures`` are sent
+    <camera>/picture/event        that event, as JSON
     events                        all events, as JSON, at least once: they wait on the disk until the broker has them
 
 Where several models watch a camera, the model stands between: <camera>/<model>/<action>.
@@ -29,8 +34,12 @@ from streamrec.core.failures import FailureReporter
 from streamrec.errors import SinkError, need
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered
 from streamrec.notify.discovery import Action, Topics, device
-from streamrec.notify.receivers import Receiver
-from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.notify.http_client import check_url
+from streamrec.notify.mqtt_arming import ArmingTopics
+from streamrec.notify.notification import extended
+from streamrec.notify.receivers import Receiver, trial_body
+from streamrec.outputs.arming import ArmingService
+from streamrec.outputs.history.records import Announcement, Entry, Kind, Message
 from streamrec.outputs.history.store import History
 
 RECEIVER = "mqtt"  # its name in the outbox
@@ -55,6 +64,9 @@ class MqttSettings:
     prefix: str = "streamrec"  # of all topics; another one for a second streamrec at the same broker
     discovery: str = "homeassistant"  # Home Assistant's own prefix
     announce: bool = True  # to Home Assistant
+    commands: bool = True  # what is armed can be chosen by publishing
+    pictures: bool = False  # of events, retained at the broker
+    public_url: str = ""  # of the page, for links; "": that of [notify]
 
     def __post_init__(self) -> None:
         for name in ("prefix", "discovery"):
@@ -67,10 +79,66 @@ class MqttSettings:
             raise SinkError(
                 "host: write the broker's name or address alone; port, user and password have keys of their own"
             )
+        if self.public_url:
+            check_url(self.public_url, "public_url")
         if self.password and not self.user:
             raise SinkError("user: it is missing; a password belongs to a user")
         if not 0 <= self.port < 65536:
             raise SinkError(f"port: {self.port} is none")
+
+
+def _client(settings: MqttSettings) -> tuple[Any, int]:
+    """A client that is not connected, and the port to connect to; raises ``MissingExtra`` and ``SinkError``."""
+    paho = need("paho.mqtt.client", extra="mqtt")
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
+    if settings.user:
+        client.username_pw_set(settings.user, settings.password or None)
+    tls = settings.tls or bool(settings.ca)
+    if tls:
+        try:
+            client.tls_set(ca_certs=settings.ca or None)
+        except (OSError, ValueError) as error:
+            raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
+    return client, settings.port or (8883 if tls else 1883)
+
+
+def try_broker(settings: MqttSettings) -> str:
+    """Publish a test below the prefix, where nothing else is, and wait for the broker to confirm it.
+
+    The connection is one of its own, without a last will: nothing that is retained changes. The answer is a clause;
+    raises ``Undelivered``.
+    """
+    client, port = _client(settings)
+    answered, refusals = threading.Event(), []
+
+    def on_connect(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            refusals.append(str(reason).lower())
+        answered.set()
+
+    client.on_connect = on_connect
+    client.connect_timeout = 5.0
+    try:
+        try:
+            client.connect(settings.host, port)
+        except (OSError, ValueError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            raise Undelivered(f"it cannot be reached ({why.lower()})") from None
+        client.loop_start()
+        if not answered.wait(_ANSWER_SECONDS):
+            raise Undelivered(f"no answer within {_ANSWER_SECONDS:g} s")
+        if refusals:
+            raise Undelivered(f"it refused the connection ({refusals[0]})")
+        topic = f"{settings.prefix}/test"
+        sent = client.publish(topic, json.dumps(trial_body()), qos=1)
+        with contextlib.suppress(RuntimeError, ValueError):
+            sent.wait_for_publish(_CONFIRM_SECONDS)
+        if not sent.is_published():
+            raise Undelivered(f"the broker did not confirm it within {_CONFIRM_SECONDS:g} s")
+        return f"the broker confirmed it, at {topic}"
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
 
 class Mqtt(Receiver):
@@ -88,13 +156,13 @@ class Mqtt(Receiver):
         log: Callable[[str], object] = lambda sentence: None,
         least_pause: float = 1.0,
     ) -> None:
-        paho = need("paho.mqtt.client", extra="mqtt")
-        self._settings = settings
-        self._retained: dict[str, str] = {}  # topic: current payload
+        self._settings, self._history, self._log = settings, history, log
+        self._retained: dict[str, str | bytes] = {}  # topic: current payload
         self._actions: dict[str, tuple[Action, ...]] = {}  # camera: the actions it may report
         # Ids of the events that run, by topic: several people may do the same.
         self._running: dict[str, set[str]] = {}
         self._lock = threading.Lock()
+        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._connected = False
         self._connections = 0  # so far
         self._closed = False
@@ -112,16 +180,8 @@ class Mqtt(Receiver):
         )
         self._topics = Topics(settings.prefix, settings.discovery)
         self._retained[self._topics.status] = "online"
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
+        client, self._port = _client(settings)
         client.will_set(self._topics.status, "offline", qos=1, retain=True)
-        if settings.user:
-            client.username_pw_set(settings.user, settings.password or None)
-        tls = settings.tls or bool(settings.ca)
-        if tls:
-            try:
-                client.tls_set(ca_certs=settings.ca or None)
-            except (OSError, ValueError) as error:
-                raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
         client.connect_timeout = 5.0
         client.reconnect_delay_set(least_pause, max(least_pause, _LONGEST_PAUSE))
         client.max_queued_messages_set(_MOST_QUEUED)
@@ -130,7 +190,6 @@ class Mqtt(Receiver):
         client.on_connect_fail = lambda client, data: self._failures.failed("it cannot be reached")
         client.on_disconnect = self._on_disconnect
         self._client: Any = client
-        self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
         self._worker = OutboxWorker(
@@ -143,6 +202,31 @@ class Mqtt(Receiver):
         )  # silent: the connection's failures are reported here
 
     # -- called by the dispatcher
+
+    def arming(self, arming: ArmingService) -> None:
+        """Publish what is armed, and take commands."""
+        self._arming = ArmingTopics(
+            arming,
+            self._topics,
+            self._set,
+            log=self._log,
+            commands=self._settings.commands,
+            announce=self._settings.announce,
+        )
+        self._client.on_message = lambda client, data, message: self._take(message)
+        with self._lock:
+            if self._connected:  # before what is armed is shown: a command that follows it is not lost
+                self._subscribe()
+        self._arming.show()
+        self._arming.announce()
+
+    def _subscribe(self) -> None:
+        if self._arming is not None and self._arming.subscriptions:
+            self._client.subscribe(self._arming.subscriptions)
+
+    def _take(self, message: Any) -> None:
+        if self._arming is not None:
+            self._arming.take(message.topic, message.payload, retained=message.retain)
 
     def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
         """A camera is watched, for these actions."""
@@ -162,10 +246,13 @@ class Mqtt(Receiver):
         for action in gone:
             self._set(self._topics.action(name, action), "")
             self._set(f"{self._topics.action(name, action)}/event", "")
+        pictures = self._settings.pictures
+        if not pictures:  # what an earlier process left at the broker
+            self._forget_picture(name)
+        more = {} if self._arming is None else self._arming.watched(name)
         if self._settings.announce:
-            self._set(
-                self._topics.discovery(name), json.dumps(device(self._topics, name, actions, gone, model))
-            )
+            found = device(self._topics, name, actions, gone=gone, model=model, pictures=pictures, more=more)
+            self._set(self._topics.discovery(name), json.dumps(found))
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched: it is removed from Home Assistant too."""
@@ -174,8 +261,26 @@ class Mqtt(Receiver):
             self._set(self._topics.action(name, action), "")
             self._set(f"{self._topics.action(name, action)}/event", "")
         self._set(self._topics.state(name), "")
+        if self._arming is not None:
+            self._arming.removed(name)
+        self._forget_picture(name)
         if self._settings.announce:
             self._set(self._topics.discovery(name), "")
+
+    def _forget_picture(self, name: str) -> None:
+        for topic in (self._topics.picture(name), f"{self._topics.picture(name)}/event"):
+            self._set(topic, "")
+
+    def picture(self, entry: Entry, jpeg: bytes) -> None:
+        """Publish the picture of an event that is notified of."""
+        if self._settings.pictures and entry.camera in self._actions:
+            topic = self._topics.picture(entry.camera)
+            self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
+            self._set(topic, jpeg)
+
+    def test(self) -> str:
+        """Publish a test over a connection of its own."""
+        return try_broker(self._settings)
 
     def state(self, name: str, state: str) -> None:
         """Publish a camera's state."""
@@ -194,9 +299,14 @@ class Mqtt(Receiver):
             return
         topic = self._topics.action(entry.camera, action)
         latest = self._retained.get(f"{topic}/event")
-        if announcement.kind is not Kind.evidence or latest is None or entry.id in latest:
+        if announcement.kind in (Kind.started, Kind.ended) or latest is None or entry.id in str(latest):
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
-        if announcement.kind is not Kind.evidence:
+        if announcement.kind is Kind.started and self._settings.pictures:
+            # Of an event that was held until now; of others it follows.
+            jpeg = self._history.pictures.get(entry.id)
+            if jpeg is not None:
+                self.picture(entry, jpeg)
+        if announcement.kind in (Kind.started, Kind.ended):
             running = self._running.setdefault(topic, set())
             (running.add if announcement.kind is Kind.started else running.discard)(entry.id)
             self._set(topic, "ON" if running else "OFF")
@@ -212,6 +322,8 @@ class Mqtt(Receiver):
             ):  # the broker is gone: its last will replaces this
                 sent = self._client.publish(self._topics.status, "offline", qos=1, retain=True)
                 sent.wait_for_publish(max(0.1, ends - time.monotonic()))
+        if self._arming is not None:
+            self._arming.close()
         self._client.on_disconnect = None
         self._client.disconnect()
         # paho may be waiting for a broker that does not answer.
@@ -221,7 +333,7 @@ class Mqtt(Receiver):
 
     # -- topics and messages
 
-    def _set(self, topic: str, payload: str) -> None:
+    def _set(self, topic: str, payload: str | bytes) -> None:
         """Set a retained topic; "" removes it."""
         with self._lock:
             self._retained[topic] = payload
@@ -234,7 +346,9 @@ class Mqtt(Receiver):
         connection, sent = self._connections, None
         if self._unconfirmed is not None and self._unconfirmed[0] == message.id:
             sent = self._unconfirmed[1]  # paho sends it again after a reconnect
-        sent = sent or self._client.publish(self._topics.events, message.body, qos=1)
+        sent = sent or self._client.publish(
+            self._topics.events, extended(message.body, self._settings.public_url, None), qos=1
+        )
         self._unconfirmed = None
         try:
             sent.wait_for_publish(_CONFIRM_SECONDS)
@@ -278,6 +392,7 @@ class Mqtt(Receiver):
                 return
             self._connected = True
             self._connections += 1
+            self._subscribe()
             for topic, payload in self._retained.items():
                 client.publish(topic, payload, qos=1, retain=True)
             self._retained = {topic: payload for topic, payload in self._retained.items() if payload}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import random
 import time
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from urllib.parse import urlsplit
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, wanted
 from streamrec.notify.http_client import HttpClient, check_answer, check_url
-from streamrec.notify.receivers import Receiver
-from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.notify.notification import extended
+from streamrec.notify.receivers import OutboxReceiver, check_events, is_ready, trial_body, trial_picture
+from streamrec.outputs.history.records import Entry, Kind, Message
 from streamrec.outputs.history.store import History
 
 _SHORTEST_SECRET = 16  # characters
@@ -39,6 +41,8 @@ class WebhookSettings:
     cameras: tuple[str, ...] = ()  # empty: all
     labels: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    picture: bool = False  # with the picture of the event, in the message that it starts
+    public_url: str = ""  # of the page, for links; "": that of [notify]
     timeout: float = 10.0  # seconds to connect and to answer, in all
     give_up_hours: float = 72.0
     ca: str = field(default="", metadata={"path": True})  # a file with the certificate authority to trust
@@ -49,9 +53,9 @@ class WebhookSettings:
             raise SinkError(
                 f"secret: {len(self.secret)} letters are guessed; give at least {_SHORTEST_SECRET}"
             )
-        for kind in self.events:
-            if kind not in tuple(Kind):
-                raise SinkError(f"events: there is no {kind!r}; there are {', '.join(Kind)}")
+        check_events(self.events)
+        if self.public_url:
+            check_url(self.public_url, "public_url")
         if not self.timeout > 0:
             raise SinkError(f"timeout: {self.timeout:g} s is no time to answer in")
 
@@ -85,7 +89,7 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key_of(secret), signed, hashlib.sha256).digest()).decode()
 
 
-class Webhook(Receiver):
+class Webhook(OutboxReceiver):
     """Delivers the announcements of a history to one URL; ``settings.receiver`` is its name in the outbox.
 
     ``log`` gets messages, which hold no secret and nothing of the URL but its host.
@@ -99,7 +103,7 @@ class Webhook(Receiver):
         log: Callable[[str], object] = lambda sentence: None,
         rng: random.Random | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._history = settings, history
         if settings.secret:
             key_of(settings.secret)  # a wrong one raises now
         self._client = HttpClient(settings.url, timeout=settings.timeout, ca=settings.ca)
@@ -109,38 +113,46 @@ class Webhook(Receiver):
             self._send,
             settings=DeliverySettings(
                 wants=wanted(settings.events, settings.cameras, settings.labels, settings.models),
+                ready=is_ready(history) if settings.picture else lambda message: True,
                 give_up_hours=settings.give_up_hours,
             ),
             log=log,
             rng=rng,
         )
 
-    def notify(self, announcement: Announcement) -> None:
-        """An announcement waits in the outbox."""
+    def picture(self, entry: Entry, jpeg: bytes) -> None:
+        """A picture is there: the message that waits for it can go."""
         self._worker.wake()
 
-    def stop(self) -> None:
-        """Begin to end."""
-        self._worker.close(0.0)
+    def test(self) -> str:
+        """Post the start of an event that did not happen, at once."""
+        body = trial_body()
+        picture = trial_picture() if self._settings.picture else None
+        return self._post(body["id"], extended(json.dumps(body), self._settings.public_url, picture))
 
     def wake(self) -> None:
         """A new message waits."""
         self._worker.wake()
 
-    def close(self, patience: float = 1.0) -> None:
-        """Send what is due; other messages wait for the next start."""
-        self._worker.close(patience)
-
     def _send(self, message: Message) -> None:
+        picture = None
+        if self._settings.picture and message.kind is Kind.started:
+            picture = self._history.pictures.get(message.event)
+        self._post(message.id, extended(message.body, self._settings.public_url, picture))
+
+    def _post(self, id: str, text: str) -> str:
+        """The answer as a clause; raises ``Undelivered``."""
         settings = self._settings
-        body, now = message.body.encode("utf-8", "backslashreplace"), int(time.time())
+        body, now = text.encode("utf-8", "backslashreplace"), int(time.time())
         headers = {
             "Content-Type": "application/json",
-            "webhook-id": message.id,
+            "webhook-id": id,
             "webhook-timestamp": str(now),
         }
         if settings.secret:
-            headers["webhook-signature"] = sign(settings.secret, message.id, now, body)
+            headers["webhook-signature"] = sign(settings.secret, id, now, body)
         if settings.token:
             headers["Authorization"] = f"Bearer {settings.token}"
-        check_answer(self._client.send("POST", self._client.target, body, headers))
+        answer = self._client.send("POST", self._client.target, body, headers)
+        check_answer(answer)
+        return f"it answered {answer.status}"

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +94,14 @@ class JsonLines(Sink):
     def write_event(self, source: str, event: Event) -> None:
         """Write one event; from any thread."""
         self._write([_event_line(event, source)])
+
+    def write_opinion(self, source: str, event: Mapping[str, Any]) -> None:
+        """Write the second opinion on an event, of which this is the JSON; from any thread."""
+        own = {
+            name: event[name]
+            for name in ("id", "model", "label", "started", "judgment", "opinion", "judged_by")
+        }
+        self._write([{"type": "opinion", "version": 1, "source": source, **own}])
 
     def write_health(self, source: str, health: Health) -> None:
         """Write how a source is now; from any thread."""

@@ -81,7 +81,7 @@ class VideoFile(Sink):
         _, self._part, self._indexed = files_of_video(self.path)
         if self.path.is_dir():
             raise SinkError(
-                f"cannot write a video to {self.path}: it is a folder; add a file name such as out.mp4"
+                f"cannot write a video to {self.path}: it is a folder; add a name such as out.mp4, or --segment 10m"
             )
         try:
             self._make(self._part)

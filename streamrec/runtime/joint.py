@@ -195,6 +195,11 @@ class JointRecognizer(Recognizer):
         return dict(self._configs)
 
     @property
+    def origins(self) -> Mapping[str, str | Path | Checkpoint]:
+        """The file of each model."""
+        return {} if self._origin is None else dict(zip(self._configs, self._origin.paths, strict=True))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Which of them cost their own time, and why."""
         return self._notes

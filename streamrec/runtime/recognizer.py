@@ -140,6 +140,12 @@ class Recognizer:
         return {self.name: self.config}
 
     @property
+    def origins(self) -> Mapping[str, str | Path | Checkpoint]:
+        """By model, the file that it was read from, or what was never in one; empty where it is of neither."""
+        origin = self._engine.origin
+        return {} if origin is None else {self.name: origin.model}
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a user may want to know of its models together, as sentences; nothing of a single model."""
         return ()
@@ -573,6 +579,11 @@ class RecognizerWrapper(Recognizer):
     def configs(self) -> Mapping[str, ModelConfig]:
         """The configs of its models."""
         return self._recognizer.configs
+
+    @property
+    def origins(self) -> Mapping[str, str | Path | Checkpoint]:
+        """As of the wrapped one."""
+        return self._recognizer.origins
 
     @property
     def notes(self) -> tuple[str, ...]:

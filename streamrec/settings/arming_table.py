@@ -8,17 +8,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamrec.core.messages import shortened
-from streamrec.events.arming import ARMED, BUILT_IN, DAYS, ArmingRules, Profile, Schedule
+from streamrec.events.arming import ARMED, BUILT_IN, DAYS, SCHEDULE, ArmingRules, Profile, Schedule
 from streamrec.events.rules import Pattern
-from streamrec.settings.rules_table import Camera, is_zone, pattern_of, time_of_day
-from streamrec.settings.toml import Reader, is_name, no_such_key
+from streamrec.settings.rules_table import Camera, name_of, pattern_of, time_of_day, timezone_of
+from streamrec.settings.toml import Reader, no_such_key
 
-LONGEST_NAME = 60  # letters
 _MOST_PROFILES = 50
 _MOST_SCHEDULES = 30
 _MOST_PATTERNS = 50  # of one profile
-_BUILT_IN = tuple(profile.name for profile in BUILT_IN)
-_KEYS = ("time_zone", "usual", "profile", "schedule")
+_BUILT_IN = (*(profile.name for profile in BUILT_IN), SCHEDULE)  # names that mean something
+_KEYS = ("timezone", "usual", "profile", "schedule")
 _PROFILE_KEYS = ("name", "armed")
 _SCHEDULE_KEYS = ("profile", "days", "from", "until")
 _DAYS = {
@@ -43,16 +42,14 @@ def arming_of(
         raise reader.wrong("", "arming", "it is no table; write [arming]")
     where = "[arming]: "
     reader.check_keys(table, _KEYS, where)
-    zone = table.get("time_zone", "")
-    if not isinstance(zone, str) or not is_zone(zone):
-        raise reader.wrong(where, "time_zone", f'give a name like "Europe/Berlin", not {shortened(zone)}')
+    zone = timezone_of(table, where, reader)
     tables = _tables(table, "profile", _MOST_PROFILES, reader)
     profiles: list[Profile] = []
     for number, one in enumerate(tables, 1):
         profile = _profile(one, cameras, reader, number)
-        if any(profile.name == known.name for known in (*BUILT_IN, *profiles)):
+        if profile.name in _BUILT_IN or any(profile.name == known.name for known in profiles):
             twice = (
-                "every file has it; choose another name"
+                "it has a meaning of its own; choose another name"
                 if profile.name in _BUILT_IN
                 else "it stands there twice"
             )
@@ -80,14 +77,7 @@ def _tables(table: Mapping[str, Any], key: str, most: int, reader: Reader) -> li
 
 
 def _profile(table: dict[str, Any], cameras: Sequence[Camera] | None, reader: Reader, number: int) -> Profile:
-    name = table.get("name")
-    if not is_name(name, LONGEST_NAME):
-        problem = "it is missing" if name is None else f"{shortened(name)} is no name"
-        raise reader.wrong(
-            f"arming.profile {number}: ",
-            "name",
-            f'{problem}; write one of at most {LONGEST_NAME} letters, like name = "night"',
-        )
+    name = name_of(table, f"arming.profile {number}: ", "night", reader)
     where = f"arming.profile {name!r}: "
     reader.check_keys(table, _PROFILE_KEYS, where)
     example = 'true, false, "fall", or a list like [{camera = "door"}, {label = "fall"}]'

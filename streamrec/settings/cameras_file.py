@@ -49,9 +49,14 @@ _DEFAULT_KEYS = (
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "line", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
-_SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
+_SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name variables; in a file, one a line
+# Their values are shown, however random they are.
+_SHOWN_KEYS = ("name", "file", "folder", "host", "model", "question", "content_type", "sub_label")
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "frigate", "http", "sink", "stream"]
+TABLES: list[str] = [
+    "history", "evidence", "notify", "webhook", "mqtt", "ntfy", "apprise", "frigate", "http", "opinion", "sink",
+    "stream", "recording",
+]  # fmt: skip
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -63,7 +68,11 @@ _LIMITS = {
     "timeout": Limits(0.1, 600, unit="seconds"),
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
+    "most_per_day": Limits(0, 1_000_000, whole=True),
+    "most_per_hour": Limits(0, 100_000, whole=True),
+    "most_per_hour_camera": Limits(0, 100_000, whole=True),
     "fps": FPS,
+    "segment": Limits(10, 86_400, unit="seconds"),
     "kbit": Limits(50, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event
@@ -301,8 +310,9 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
             raise wrong(key, no_such_key(key, tuple(known)))
         wanted = str(known[key].type)
         if wanted.startswith("tuple[tuple"):
-            fits = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
-            what = "a table of texts"
+            of = int if wanted.startswith("tuple[tuple[str, int]") else str
+            fits = isinstance(value, dict) and all(type(one) is of for one in value.values())
+            what = "a table of texts" if of is str else "a table of whole numbers, like {fight = 5}"
             value = tuple(value.items()) if fits else value
         elif wanted.startswith("tuple"):
             fits, what = (
@@ -579,10 +589,17 @@ class _Reader:
                 if plain in table:
                     raise self.wrong(where, key, f"there is a {plain} too; give one of them")
                 value = self.text_of_file(self.text(table, key, where, ""), key, where)
+                if plain in _SECRET_LISTS:
+                    value = [line.strip() for line in value.splitlines() if line.strip()]
+            elif plain in _SECRET_LISTS and isinstance(value, list):
+                value = [self.secret_text(one, where, key) for one in value]
             elif isinstance(value, str):
                 value = self.filled(value, where, key, lambda at: False)
             elif key == "headers" and isinstance(value, dict):
                 value = self.headers(value, where)
+            if plain in _SECRET_LISTS and isinstance(value, list):
+                for one in filter(lambda one: isinstance(one, str), value):
+                    self.keep_secrets_of(one, "url", secret=True)
             if isinstance(value, str):
                 self.keep_secrets_of(value, plain, secret=plain != key)
                 in_clear = plain == key and not names_variable(table[key])
@@ -590,6 +607,14 @@ class _Reader:
                     self.private[self.path] = None
             values[plain] = value
         return values
+
+    def secret_text(self, value: Any, where: str, key: str) -> Any:
+        """A secret of a list, ``${NAME}`` filled in; what is no text is left for ``_settings`` to refuse."""
+        if not isinstance(value, str):
+            return value
+        if not names_variable(value):
+            self.private[self.path] = None
+        return self.filled(value, where, key, lambda at: False)
 
     def headers(self, given: dict[str, Any], where: str) -> dict[str, Any]:
         """The headers of requests: ``${NAME}`` filled in, and all values kept secret but those of harmless names."""

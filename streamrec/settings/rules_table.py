@@ -63,21 +63,12 @@ def rules_of(
 
 def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, number: int = 1) -> Rule:
     """One rule; raises ``SettingsError``."""
-    name = table.get("name")
-    if not is_name(name, LONGEST_NAME):
-        problem = "it is missing" if name is None else f"{shortened(name)} is no name"
-        raise reader.wrong(
-            f"rule {number}: ",
-            "name",
-            f'{problem}; write one of at most {LONGEST_NAME} letters, like name = "lies too long"',
-        )
+    name = name_of(table, f"rule {number}: ", "lies too long", reader)
     where = f"rule {name!r}: "
     reader.check_keys(table, RULE_KEYS, where)
     if "when" not in table:
         raise reader.wrong(where, "when", 'it is missing; write which events, like when = "fall"')
-    timezone = table.get("timezone", "")
-    if not isinstance(timezone, str) or not is_zone(timezone):
-        raise reader.wrong(where, "timezone", f'give a name like "Europe/Berlin", not {shortened(timezone)}')
+    timezone = timezone_of(table, where, reader)
     count = table.get("count")
     if count is not None and not (type(count) is int and 2 <= count <= _MOST_COUNT):
         raise reader.wrong(
@@ -94,6 +85,25 @@ def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, nu
         return Rule(name=name.strip(), **values)
     except SettingsError as error:
         raise reader.wrong(where.removesuffix(": "), "", str(error)) from error
+
+
+def name_of(table: Mapping[str, Any], where: str, example: str, reader: Reader) -> str:
+    """The name of a table; raises ``SettingsError``."""
+    name = table.get("name")
+    if not is_name(name, LONGEST_NAME):
+        problem = "it is missing" if name is None else f"{shortened(name)} is no name"
+        raise reader.wrong(
+            where, "name", f'{problem}; write one of at most {LONGEST_NAME} letters, like name = "{example}"'
+        )
+    return name
+
+
+def timezone_of(table: Mapping[str, Any], where: str, reader: Reader) -> str:
+    """The name of a table's time zone, "" for this machine's; raises ``SettingsError``."""
+    name = table.get("timezone", "")
+    if not isinstance(name, str) or not _is_zone(name):
+        raise reader.wrong(where, "timezone", f'give a name like "Europe/Berlin", not {shortened(name)}')
+    return name
 
 
 def _seconds(given: Any, key: str, where: str, reader: Reader) -> float | None:
@@ -123,8 +133,7 @@ def time_of_day(given: Any, key: str, where: str, reader: Reader) -> time | None
     raise reader.wrong(where, key, f'give a time of day like "08:00", not {shortened(given)}')
 
 
-def is_zone(name: str) -> bool:
-    """Whether a time zone has this name; "" is this machine's."""
+def _is_zone(name: str) -> bool:
     try:
         return not name or bool(ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):

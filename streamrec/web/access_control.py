@@ -167,9 +167,7 @@ class AccessControl:
         if needs.cameras is Cameras.all and not needs.allows(who):
             raise Refused(403, "not_allowed", "this is for users who see all cameras")
         if needs.cameras is Cameras.named and who.cameras is not None:
-            query = parse_qs(
-                scope.get("query_string", b"").decode("utf-8", "replace"), keep_blank_values=True
-            )
+            query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
             named = [*query.get("camera", []), *filter(None, [scope["route_path"].get("camera")])]
             if not named or not all(needs.allows(who, camera) for camera in named):
                 # The same answer for a camera that there is not: no names can be guessed.
@@ -249,9 +247,9 @@ class AccessControl:
             self.sessions.end_this(scope["session"])
         return b"set-cookie", f"{_cookie(scope, '')}; Max-Age=0".encode()
 
-    def check_throttle(self, scope: Scope) -> None:
-        """Raise ``Refused`` while this client has to wait after wrong passwords."""
-        wait = self.throttle.wait(client_of(scope))
+    def check_throttle(self, scope: Scope, name: str) -> None:
+        """Raise ``Refused`` while this client has to wait after wrong passwords, before it tries this user's."""
+        wait = self.throttle.wait(client_of(scope), name)
         if wait:
             raise _too_often(wait)
 

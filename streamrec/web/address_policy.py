@@ -12,19 +12,24 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamrec.core.address import split_address
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError
+from streamrec.sources.discovery.local import webcams
+from streamrec.sources.files import VIDEO_ENDINGS
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps")
 LONGEST = 2_000  # characters
 _OWN_ALLOWED = ("rtsp", "rtsps")  # a restreaming server may run on this machine
 
 
-def check_address(address: str) -> None:
+def check_address(address: str, local: Path | None = None) -> None:
     """Raise ``SettingsError`` for an address that the page does not accept.
+
+    ``local``: a folder whose videos may be named, and webcams with it; None: neither.
 
     >>> check_address("rtsp://192.168.1.20/stream1")
     >>> check_address("file:///etc/passwd")
@@ -35,6 +40,9 @@ or rtmps://; files and devices are named in cameras.toml alone
     """
     if len(address) > LONGEST:
         raise SettingsError("the address is too long")
+    if local is not None and (address.isdecimal() or address.startswith("/")):
+        _check_local(address, local)
+        return
     split = split_address(address)
     if split is not None:  # user and password may hold any characters
         address = f"{split.scheme}{split.place}{split.rest}"
@@ -67,6 +75,26 @@ or rtmps://; files and devices are named in cameras.toml alone
             raise SettingsError(
                 "services of this machine may not be asked from here: name it in cameras.toml, or give rtsp://"
             )
+
+
+def _check_local(address: str, folder: Path) -> None:
+    """That it is a webcam of this machine, or a video or a folder below ``folder``, named without links."""
+    if address.isdecimal():
+        if address not in [str(webcam.number) for webcam in webcams()]:
+            raise SettingsError(f"this machine has no webcam {address[:10]}")
+        return
+    try:
+        path, below = Path(address).resolve(strict=True), folder.resolve(strict=True)
+        is_video = path.is_file() and path.suffix.lower() in VIDEO_ENDINGS
+        is_named_plainly = str(path) == address and path != below and path.is_relative_to(below)
+        if is_named_plainly and (is_video or path.is_dir()):
+            return
+    except (OSError, ValueError, RuntimeError):
+        pass
+    # The same for all: whether another file is there is not to be learned.
+    raise SettingsError(
+        "this is no video and no folder that may be added: choose one of those that are listed"
+    )
 
 
 def _resolved(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -95,6 +95,17 @@ class Account:
             shown["expires"] = iso(self.expires)
         return f"{self.kind} {json.dumps({**shown, 'secret': self.secret}, ensure_ascii=False)}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Its JSON, without the secret."""
+        return {
+            "kind": str(self.kind),
+            "name": self.name,
+            "id": self.id,
+            "role": str(self.role),
+            "cameras": None if self.cameras is None else sorted(self.cameras),
+            "expires": None if self.expires is None else iso(self.expires),
+        }
+
     def is_over(self, now: float) -> bool:
         """Whether it has expired."""
         return self.expires is not None and now >= self.expires
@@ -102,6 +113,8 @@ class Account:
 
 def hash_of(password: str) -> str:
     """The secret of a password; raises ``SettingsError`` for one that is too short."""
+    if not password:
+        raise SettingsError(f"there is no password: give one of {SHORTEST} letters or more")
     if len(password) < SHORTEST:
         raise SettingsError(
             f"a password of {len(password)} letters is guessed too soon: take {SHORTEST} or more"
@@ -132,17 +145,6 @@ def new_user(name: str, password: str, role: Role, cameras: Iterable[str] | None
     """A user with a password; without a name it is an admin, as in files of before."""
     chosen = None if cameras is None else frozenset(cameras)
     return Account(kind=Kind.user, name=name, role=role, cameras=chosen, secret=hash_of(password))
-
-
-def hash_password(password: str) -> str:
-    """The line of the access file for a password without a name."""
-    return new_user("", password, Role.admin).line()
-
-
-def make_token() -> tuple[str, str]:
-    """A new token without a name, and its line of the access file."""
-    token, account = new_token()
-    return token, account.line()
 
 
 @dataclass(frozen=True, slots=True)

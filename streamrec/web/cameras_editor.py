@@ -89,8 +89,14 @@ class Change:
 class CamerasEditor:
     """Reads and changes one cameras.toml."""
 
-    def __init__(self, file: Path | InForce, environment: Mapping[str, str] | None = None) -> None:
-        """``file``: the path, or the path with the settings over it, so that the page shows what is in force."""
+    def __init__(
+        self, file: Path | InForce, environment: Mapping[str, str] | None = None, local: Path | None = None
+    ) -> None:
+        """``file``: the path, or the path with the settings over it, so that the page shows what is in force.
+
+        ``local``: a folder whose videos may be added, and webcams with it; None: neither.
+        """
+        self._local = local
         if isinstance(file, Path):
             file = InForce(path=file, environment=os.environ if environment is None else environment)
         self.path = file.path.expanduser().resolve()  # the target of a link is replaced, not the link
@@ -126,7 +132,7 @@ class CamerasEditor:
             before = None if name is None else self._given(table)
             defaults = document.get("defaults", {})
             self._fill_models(table, change, defaults)
-            _fill(table, change, defaults, before, keep)
+            _fill(table, change, defaults, before, keep, self._local)
             if name is None:
                 _append(document, "camera", table)
             else:
@@ -188,7 +194,7 @@ class CamerasEditor:
             return found.address
         with self._secrets() as kept:
             self._fill_models(table, change, trial.get("defaults", {}))
-            _fill(table, change, trial.get("defaults", {}), before, kept.keep)
+            _fill(table, change, trial.get("defaults", {}), before, kept.keep, self._local)
             tables = tomlkit.aot()
             tables.append(table)
             trial["camera"] = tables
@@ -536,14 +542,16 @@ def _own_events(model: str) -> EventSettings:
         return EventSettings()
 
 
-def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: Keep) -> None:
+def _fill(
+    table: Any, change: Change, defaults: Any, before: str | None, keep: Keep, local: Path | None
+) -> None:
     """Write a change into a camera's table; ``before``: its current address, None for a new camera."""
     name = change.name.strip()
     if not name or not name.isprintable() or len(name) > LONGEST_NAME:
         raise SettingsError(f"name: write one of at most {LONGEST_NAME} letters")
     table["name"] = name
     if before is None or change.address.strip() != shown(before) or change.login != "keep":
-        _fill_address(table, change, before or "", defaults, keep)
+        _fill_address(table, change, before or "", defaults, keep, local)
     if change.fps is not None and (wrong := FPS.wrong(change.fps)) is not None:
         raise SettingsError(f"fps: {wrong}")
     _set(table, "fps", change.fps)
@@ -666,14 +674,16 @@ def _fill_thresholds(table: Any, thresholds: Mapping[str, float]) -> None:
         _set(table, key, None if key not in thresholds else float(thresholds[key]))
 
 
-def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: Keep) -> None:
+def _fill_address(
+    table: Any, change: Change, before: str, defaults: Any, keep: Keep, local: Path | None
+) -> None:
     """Write address and login; their secrets go into private files."""
     address = change.address.strip()
     unchanged = bool(before) and address == shown(before)
     if not unchanged:
         if "***" in address:
             raise SettingsError("address: a part of it is hidden: write the whole address anew")
-        check_address(address)
+        check_address(address, local)
     typed = login_of(address)
     if typed and change.login == "new":
         raise SettingsError("address: it names a user already; say it once")

@@ -23,13 +23,12 @@ from fastapi import APIRouter, Body  # noqa: E402
 from fastapi import Path as InPath  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
 
-from streamrec.web.schemas import Errors  # noqa: E402
+from streamrec.web.schemas import NOT_FOUND, Errors  # noqa: E402
 
 _VERSION = 1
 _LONG = 2_000  # characters
 _ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}
-_REFUSED: dict[int | str, dict[str, Any]] = {**_NOT_FOUND, 422: {"model": Errors}}
+_REFUSED: dict[int | str, dict[str, Any]] = {**NOT_FOUND, 422: {"model": Errors}}
 
 
 class NewCorrection(BaseModel):
@@ -164,7 +163,7 @@ def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
 
         return await _run(live, work)
 
-    @router.delete("/api/v1/corrections/{id}", response_model=CorrectionsJson, responses=_NOT_FOUND)
+    @router.delete("/api/v1/corrections/{id}", response_model=CorrectionsJson, responses=NOT_FOUND)
     @needs(Role.admin, audit="correction taken back", fields=("id",))
     async def undo(id: _ID) -> Any:
         """Take a correction back. The thresholds move back."""

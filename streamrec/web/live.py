@@ -12,17 +12,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from streamrec.core.redact import redact
 from streamrec.core.zones import Corner
+from streamrec.errors import HistoryError
 from streamrec.events.places import PlaceSettings
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.cameras import RemoteCamera
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
+from streamrec.outputs.history.vectors import Similar
 from streamrec.outputs.overlay import doing_of
 from streamrec.outputs.sink import Sink
 from streamrec.teach.corrections.corrector import Corrections
@@ -67,12 +72,14 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def event_json(entry: Entry, correction: Correction | None = None) -> dict[str, Any]:
+def event_json(
+    entry: Entry, correction: Correction | None = None, *, has_picture: bool = False
+) -> dict[str, Any]:
     """An event as the API returns it: ``Entry.to_dict`` with URLs of the page in place of paths on this machine, and
-    its correction."""
+    its correction. ``has_picture``: that of its notification."""
     event = entry.to_dict()
     event["clip"] = f"/api/v1/events/{entry.id}/clip" if entry.clip else None
-    event["thumbnail"] = f"/api/v1/events/{entry.id}/thumbnail" if entry.thumbnail else None
+    event["thumbnail"] = f"/api/v1/events/{entry.id}/thumbnail" if entry.thumbnail or has_picture else None
     event["correction"] = None if correction is None else _correction_json(correction)
     return event
 
@@ -107,8 +114,11 @@ class LiveState(Sink):
         corrections: Corrections | None = None,
     ) -> None:
         self.corrections = corrections  # None: events cannot be corrected
+        self.arming: ArmingService | None = None  # None: there is no history, and nothing is armed or not
         self.reload = threading.Event()  # set when the page has written cameras.toml
+        self.recordings: Path | None = None  # the folder of the continuous recordings; None: there are none
         self.secrets: tuple[str, ...] = ()  # never shown
+        self.leaves = ""  # what leaves the machine for second opinions, in words
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
         self.on_event: Callable[[Entry], None] = lambda entry: None  # called at each start and end
         # Camera, label, and the model where it has several: actions that started.
@@ -264,29 +274,40 @@ class LiveState(Sink):
         self, who: Identity, *, camera: str | Iterable[str] | None = None, **conditions: Any
     ) -> list[Entry]:
         """Events as of ``History.query``, of the cameras that a client may see."""
-        if who.cameras is not None:
-            asked = who.cameras if camera is None else [camera] if isinstance(camera, str) else camera
-            camera = who.seen(asked)
-            if not camera:  # no camera would mean all
-                return []
-        return self.history.query(camera=camera, **conditions)
+        seen = _seen_by(who, camera)
+        found = [] if seen == [] else self.history.query(camera=seen, **conditions)
+        return [self._as_seen(who, entry) for entry in found]
+
+    def similar_for(
+        self, who: Identity, entry: Entry, *, camera: Iterable[str] | None = None, **conditions: Any
+    ) -> Similar:
+        """As of ``History.similar``, of the cameras that a client may see."""
+        seen = _seen_by(who, camera)
+        found = Similar() if seen == [] else self.history.similar(entry, camera=seen, **conditions)
+        return replace(found, found=tuple((self._as_seen(who, one), score) for one, score in found.found))
 
     def entry_for(self, who: Identity, id: str) -> Entry | None:
         """One event; None where there is none, or of a camera that a client may not see."""
         entry = self.history.get(id)
-        return entry if entry is not None and who.sees(entry.camera) else None
+        return self._as_seen(who, entry) if entry is not None and who.sees(entry.camera) else None
 
-    def event_for(self, who: Identity, entry: Entry) -> dict[str, Any]:
-        """An event as ``event`` has it; what it is based on only as far as a client may see it. Reads the history."""
-        shown = self.event(entry)
-        if who.cameras is not None:
-            shown["based_on"] = [id for id in entry.based_on if self.entry_for(who, id) is not None]
-        return shown
+    def _as_seen(self, who: Identity, entry: Entry) -> Entry:
+        """An event without the ids of events of cameras that a client may not see."""
+        if who.cameras is None or not entry.based_on:
+            return entry
+        found = ((id, self.history.get(id)) for id in entry.based_on)
+        return replace(
+            entry, based_on=tuple(id for id, one in found if one is not None and who.sees(one.camera))
+        )
 
     def event(self, entry: Entry) -> dict[str, Any]:
-        """An event as the API returns it, with its correction."""
+        """An event as the API returns it, with its correction. Reads the history, and does without it."""
         correction = None if self.corrections is None else self.corrections.store.of_event(entry.id)
-        return event_json(entry, correction)
+        has_picture = False
+        if not entry.thumbnail:
+            with suppress(HistoryError):  # what happens now is shown all the same
+                has_picture = self.history.pictures.has(entry.id)
+        return event_json(entry, correction, has_picture=has_picture)
 
     def cameras(self) -> list[dict[str, Any]]:
         """Every camera's state, as the API returns it."""
@@ -406,6 +427,14 @@ def _prediction_json(one: ModelResult | None, *, live: bool) -> dict[str, Any]:
         shown |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
         shown |= {"unknown": one.unknown, "repetitions": one.repetitions}
     return shown
+
+
+def _seen_by(who: Identity, camera: str | Iterable[str] | None) -> list[str] | None:
+    """The cameras of a query that a client may see; None: all there are. No camera would mean all to the history."""
+    asked = None if camera is None else [camera] if isinstance(camera, str) else list(camera)
+    if who.cameras is None:
+        return asked or None
+    return who.seen(who.cameras if asked is None else asked)
 
 
 def _renamed(result: Result, name: str) -> Result:

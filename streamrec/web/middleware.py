@@ -98,7 +98,7 @@ class AccessMiddleware:
             who="" if account is None else account.name,
             by=by if account is None else str(account.kind),
             address=client_of(scope),
-            about=scope.get("about") or _about(scope, needs),
+            about={**_about(scope, needs), **scope.get("about", {})},
             done=status < 400,
         )
         await asyncio.to_thread(self.audit.add, deed)

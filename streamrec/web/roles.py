@@ -155,7 +155,4 @@ def details(needs: Needs, *values: Mapping[str, Any]) -> dict[str, str]:
                 found[field.rpartition(".")[2]] = (
                     ", ".join(map(str, value)) if isinstance(value, list) else str(value)
                 )
-    return {key: text[:_LONGEST_FIELD] for key, text in found.items()}
-
-
-_LONGEST_FIELD = 200  # characters
+    return found

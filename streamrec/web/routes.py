@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
 from streamrec.outputs.fleet.records import FleetService
+from streamrec.outputs.history.archive import IMAGE_TYPES, VIDEO_TYPES
 from streamrec.settings.resolve import InForce
 from streamrec.web.access_control import PAGES, AccessControl, Refused, Scope, client_of
 from streamrec.web.access_file import AccessFile
@@ -31,16 +30,18 @@ from streamrec.web.websocket_hub import VERSION, WebSocketHub
 need("fastapi", extra="web")
 
 from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect  # noqa: E402
-from fastapi import Path as InPath  # noqa: E402
 from fastapi.exceptions import RequestValidationError  # noqa: E402
 from fastapi.responses import FileResponse, Response  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
 from starlette.requests import HTTPConnection  # noqa: E402
 from starlette.routing import BaseRoute, Match  # noqa: E402
 
+from streamrec.web.open_file import open_file  # noqa: E402
 from streamrec.web.schemas import (  # noqa: E402
+    NOT_FOUND,
     CamerasNow,
     Errors,
+    EventInPath,
     EventJson,
     EventsJson,
     Health,
@@ -48,25 +49,22 @@ from streamrec.web.schemas import (  # noqa: E402
     Password,
     SessionJson,
 )
+from streamrec.web.similar_routes import seconds, similar_routes  # noqa: E402
 
 if TYPE_CHECKING:
+    from streamrec.web.receiver_routes import ReceiverDesk
     from streamrec.web.teach_routes import TeachDesk
 
 FOLDER = Path(__file__).parent / "page"
 _LOGINS_AT_ONCE = 3  # password hashes that may wait for each other
 _ACCESS_SECONDS = 0.5  # between two checks whether the access file has changed
 _LONGEST_NAME = 8_000  # characters of a camera's name
-_DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
-_VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
-_IMAGES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Errors, "description": "log in first, or send a token"},
     403: {"model": Errors, "description": "the request came from another page"},
 }
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}
-_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, **_NOT_FOUND}
-_EVENT_ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, **NOT_FOUND}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -84,6 +82,8 @@ class PageContext:
     log_error: Callable[[BaseException], None]  # called with unexpected errors
     teach: TeachDesk | None = None  # the lesson; None: there is none
     fleet: FleetService | None = None  # the head of a fleet; None: the cameras run in this process
+    local: Path | None = None  # a folder whose videos the page may add, and webcams with it
+    receivers: ReceiverDesk | None = None  # of notifications; None: there are none
     open_files: int = 0  # evidence files that are being sent
 
 
@@ -135,16 +135,33 @@ def _routers(context: PageContext) -> list[APIRouter]:
         session_routes(context),
         camera_routes(context),
         event_routes(context),
+        similar_routes(context.live),
     ]
+    if context.access_file is not None:
+        from streamrec.web.users_routes import users_routes
+
+        routers.append(users_routes(context.access, context.access_file, context.audit))
     if context.cameras_file is not None:
         from streamrec.web.cameras_editor import CamerasEditor
+        from streamrec.web.discovery_routes import discovery_routes
         from streamrec.web.settings_routes import settings_routes
 
-        routers.append(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
+        routers.append(discovery_routes(context.live, context.local))
+        routers.append(
+            settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ, context.local))
+        )
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 
         routers.append(correction_routes(context.live, context.live.corrections))
+    if context.live.arming is not None:
+        from streamrec.web.arming_routes import arming_routes
+
+        routers.append(arming_routes(context.live, context.live.arming))
+    if context.live.recordings is not None:
+        from streamrec.web.recording_routes import recording_routes
+
+        routers.append(recording_routes(context, context.live, context.live.recordings))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
@@ -153,6 +170,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         from streamrec.web.fleet_routes import fleet_routes
 
         routers.append(fleet_routes(context.live, context.fleet))
+    if context.receivers is not None:
+        from streamrec.web.receiver_routes import receiver_routes
+
+        routers.append(receiver_routes(context.receivers))
     return [*routers, live_route(context)]
 
 
@@ -162,14 +183,26 @@ def needs_finder(routes: Sequence[BaseRoute]) -> Callable[[Scope], Needs | None]
     None: no route is at this address, or it declares nothing; ``scope["route_found"]`` says which.
     """
 
-    def find(scope: Scope) -> Needs | None:
-        scope["route_found"], scope["route_path"] = False, {}
+    def search(scope: Scope) -> tuple[bool, dict[str, Any], Needs | None]:
         for route in routes:
             match, child = route.matches(scope)
             if match is Match.FULL:
-                scope["route_found"], scope["route_path"] = True, child.get("path_params", {})
-                return declared(child.get("endpoint"))
-        return None
+                return True, child.get("path_params", {}), declared(child.get("endpoint"))
+        return False, {}, None
+
+    # Paths without parameters are looked up: asking each route in turn takes longer than most answers.
+    known = {}
+    for route in routes:
+        path: str = getattr(route, "path", "")
+        for method in () if "{" in path else getattr(route, "methods", None) or ("",):
+            type = "http" if method else "websocket"
+            scope: Scope = {"type": type, "method": method, "path": path, "root_path": "", "headers": []}
+            known[type, method, path] = search(scope)
+
+    def find(scope: Scope) -> Needs | None:
+        found = known.get((scope["type"], scope.get("method", ""), scope["path"])) or search(scope)
+        scope["route_found"], scope["route_path"], needs = found
+        return needs
 
     return find
 
@@ -306,9 +339,14 @@ def session_routes(context: PageContext) -> APIRouter:
             "editable": is_admin and context.cameras_file is not None,
             "users": is_admin and context.access_file is not None,
             "history": not context.live.history.in_memory,
+            "arming": context.live.arming is not None,
             "corrections": is_admin and context.live.corrections is not None,
+            # It may name cameras that a user must not know.
+            "opinion": (who.cameras is None and context.live.leaves) or None,
+            "recordings": context.live.recordings is not None,
             "teaches": is_admin and context.teach is not None,
             "fleet": who.cameras is None and context.fleet is not None,
+            "receivers": is_admin and context.receivers is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
@@ -323,17 +361,18 @@ def session_routes(context: PageContext) -> APIRouter:
     async def login(request: Request, given: Annotated[Password, Body()]) -> Response:
         """Begin a session; its cookie is set. After wrong passwords the next attempt has to wait."""
         address = client_of(request.scope)
-        access.check_throttle(request.scope)
+        access.check_throttle(request.scope, given.name)
         if waiting[0] >= _LOGINS_AT_ONCE:
             raise Refused(429, "too_often", "others are logging in: try again", [(b"retry-after", b"1")])
         waiting[0] += 1
         try:
             async with hashing:  # one at a time: each needs 32 MB, and none may overtake the count
-                access.check_throttle(request.scope)
+                access.check_throttle(request.scope, given.name)
                 account = await asyncio.to_thread(access.access.log_in, given.name, given.password)
                 if account is not None and access.access.holds(account.credential) is None:
                     account = None  # it was changed meanwhile
-                (access.throttle.failed if account is None else access.throttle.succeeded)(address)
+                note = access.throttle.failed if account is None else access.throttle.succeeded
+                note(address, given.name)
         finally:
             waiting[0] -= 1
         if account is None:
@@ -432,59 +471,58 @@ def event_routes(context: PageContext) -> APIRouter:
         """Events, the newest first, page by page. ``verdict``: those that were corrected so; any, or none."""
         ids, but = live.events_with(verdict)
         who = identity_of(request.scope)
-        given = {"since": _seconds("since", since), "until": _seconds("until", until)}
+        given = {"since": seconds("since", since), "until": seconds("until", until)}
 
         def work() -> dict[str, Any]:
             found = live.events_for(
                 who, camera=camera, label=label, after=after, limit=limit, ids=ids, but=but, **given
             )
             more = found[-1].id if len(found) == limit else None
-            shown = [live.event_for(who, entry) for entry in found]
+            shown = [live.event(entry) for entry in found]
             return {"version": VERSION, "events": shown, "more": more}
 
         return Response(json_bytes(await asyncio.to_thread(work)), media_type="application/json")
 
-    @router.get("/api/v1/events/{id}", response_model=EventJson, responses=_NOT_FOUND)
+    @router.get("/api/v1/events/{id}", response_model=EventJson, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def event(request: Request, id: _EVENT_ID) -> Response:
+    async def event(request: Request, id: EventInPath) -> Response:
         """One event."""
         who = identity_of(request.scope)
 
         def work() -> dict[str, Any] | None:
             entry = live.entry_for(who, id)
-            return None if entry is None else live.event_for(who, entry)
+            return None if entry is None else live.event(entry)
 
         shown = await asyncio.to_thread(work)
         if shown is None:
             raise HTTPException(404, "there is no such event")
         return Response(json_bytes(shown), media_type="application/json")
 
-    @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=_NOT_FOUND)
+    @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def clip(request: Request, id: _EVENT_ID) -> FileResponse:
+    async def clip(request: Request, id: EventInPath) -> FileResponse:
         """The video of an event and the seconds around it; supports Range requests."""
-        return await _evidence(context, identity_of(request.scope), id, "clip", _VIDEOS)
+        return await _evidence(context, identity_of(request.scope), id, "clip", VIDEO_TYPES)
 
     @router.get("/api/v1/events/{id}/thumbnail", response_class=FileResponse, responses=_JPEG)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def thumbnail(request: Request, id: _EVENT_ID) -> FileResponse:
-        """An image of an event."""
-        return await _evidence(context, identity_of(request.scope), id, "thumbnail", _IMAGES)
+    async def thumbnail(request: Request, id: EventInPath) -> Response:
+        """An image of an event: of its evidence, or else of its notification."""
+        who = identity_of(request.scope)
+        entry = await asyncio.to_thread(live.entry_for, who, id)
+        if entry is not None and not entry.thumbnail:
+            picture = await asyncio.to_thread(live.history.pictures.get, id)
+            if picture is not None:
+                headers = {"cache-control": "private, max-age=3600"}
+                return Response(picture, media_type="image/jpeg", headers=headers)
+        return await _evidence(context, who, id, "thumbnail", IMAGE_TYPES)
 
     return router
 
 
-def _seconds(name: str, when: datetime | None) -> float | None:
-    """Seconds since 1970; a time without a zone is in this machine's zone."""
-    try:
-        return None if when is None else when.timestamp()
-    except (ValueError, OverflowError) as error:  # the years 1 and 9999, where the zone leads out of them
-        raise Refused(422, "not_understood", f"{name}: this time is too far away") from error
-
-
 async def _evidence(
     context: PageContext, who: Identity, id: str, what: str, kinds: dict[str, str]
-) -> _OpenFile:
+) -> FileResponse:
     """The clip or thumbnail of an event."""
     entry = await asyncio.to_thread(context.live.entry_for, who, id)
     path = Path((None if entry is None else getattr(entry, what)) or "")
@@ -492,43 +530,7 @@ async def _evidence(
     kind = kinds.get(path.suffix.lower())
     if kind is None:
         raise HTTPException(404, f"there is no {what} of this event")
-    if context.open_files >= max(4, context.most_connections // 4):
-        raise Refused(503, "busy", "many clips are being read: try again", [(b"retry-after", b"2")])
-    try:
-        descriptor = await asyncio.to_thread(open_regular, path)
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise Refused(503, "busy", "too many files are open: try again") from error
-        raise HTTPException(404, f"there is no {what} of this event") from error
-    return _OpenFile(context, path, descriptor, kind)
-
-
-class _OpenFile(FileResponse):
-    """An answer from an open file, whatever is at its path by now; it is closed with the answer."""
-
-    def __init__(self, context: PageContext, path: Path, descriptor: int, kind: str) -> None:
-        self._context, self._descriptor = context, descriptor
-        context.open_files += 1
-        try:
-            super().__init__(
-                f"/dev/fd/{descriptor}" if _DESCRIPTORS else path,
-                media_type=kind,
-                headers={"cache-control": "private, max-age=3600"},
-                stat_result=os.fstat(descriptor),
-            )
-        except BaseException:
-            self._close()
-            raise
-
-    def _close(self) -> None:
-        self._context.open_files -= 1
-        os.close(self._descriptor)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._close()
+    return await open_file(context, path, kind, f"there is no {what} of this event")
 
 
 # -- errors

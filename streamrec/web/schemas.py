@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Any
 
 from streamrec.errors import need
 
 need("fastapi", extra="web")
 
+from fastapi import Path  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
+
+AskedEvent = Annotated[str, Field(max_length=64, pattern=r"^[\w-]+$", description="an event's id")]
+EventInPath = Annotated[str, Path(max_length=64, pattern=r"^[\w-]+$")]
 
 
 class Error(BaseModel):
@@ -22,6 +27,9 @@ class Errors(BaseModel):
     """The body of every error response."""
 
     error: Error
+
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}  # the ``responses`` of a route
 
 
 class Running(BaseModel):
@@ -165,6 +173,13 @@ class EventJson(BaseModel):
     decided_by: str | None = Field(default=None, description="what decided so, such as arming")
     reason: str | None = Field(default=None, description="why it is kept or held, in words")
     held_until: datetime | None = Field(default=None, description="of an event that is held")
+    judgment: str | None = Field(
+        default=None, description="of a second opinion: yes, no, unsure or unjudged; null: there is none"
+    )
+    opinion: str | None = Field(
+        default=None, description="what the model describes, as plain text; of an unjudged event, why"
+    )
+    judged_by: str | None = Field(default=None, description="the model, and the host that runs it")
 
 
 class EventsJson(BaseModel):
@@ -173,6 +188,53 @@ class EventsJson(BaseModel):
     version: int
     events: list[EventJson]
     more: str | None = Field(description="the `after` of the next page; null: this was the last page")
+
+
+class SimilarJson(BaseModel):
+    """An event that is like another."""
+
+    similarity: float = Field(description="cosine of the features, from -1 to 1: 1 is the same")
+    event: EventJson
+
+
+class SimilarEventsJson(BaseModel):
+    """The events that are most like one."""
+
+    version: int
+    event: EventJson = Field(description="the one that was asked for")
+    similar: list[SimilarJson] = Field(description="the most similar first")
+    compared: int = Field(description="events that it was compared with")
+    others: int = Field(
+        description="events that it cannot be compared with: they have no vector, or one of another model"
+    )
+    reason: str = Field(description="why it can be compared with none; empty: it can")
+
+
+class RecordingJson(BaseModel):
+    """One file of continuous recording."""
+
+    url: str = Field(description="of the video")
+    started: float = Field(description="when it begins, seconds since 1970")
+    bytes: int
+
+
+class RecordingsJson(BaseModel):
+    """The continuous recording around an event; null: nothing was recorded then."""
+
+    version: int
+    at: float | None = Field(description="seconds into `during` at which the event began")
+    before: RecordingJson | None
+    during: RecordingJson | None
+    after: RecordingJson | None
+
+
+class ExportSize(BaseModel):
+    """What an export would hold."""
+
+    version: int
+    events: int
+    bytes: int = Field(description="of the evidence")
+    missing: int = Field(description="events and files of evidence that are not there")
 
 
 class SessionJson(BaseModel):
@@ -190,8 +252,16 @@ class SessionJson(BaseModel):
     users: bool = Field(default=False, description="whether this client may change users and tokens")
     history: bool = Field(description="whether events survive a restart")
     corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
+    recordings: bool = Field(default=False, description="whether cameras are recorded continuously")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
+    opinion: str | None = Field(
+        default=None, description="what leaves the machine for second opinions; null: nothing does"
+    )
     fleet: bool = Field(default=False, description="whether the cameras run on several machines")
+    receivers: bool = Field(
+        default=False, description="whether this client may test receivers of notifications"
+    )
+    arming: bool = Field(default=False, description="whether what is armed is known; admins choose it")
     software: str
 
 

@@ -39,6 +39,7 @@ need("uvicorn", extra="web")
 import uvicorn  # noqa: E402
 
 if TYPE_CHECKING:
+    from streamrec.web.receiver_routes import ReceiverDesk
     from streamrec.web.teach_routes import TeachDesk
 
 HOST, PORT = "127.0.0.1", 8765
@@ -63,6 +64,7 @@ make a file of them with `streamrec access page.access`, and give --web-access p
     public: tuple[str, ...] = ()  # addresses of a proxy or other names that lead here
     certificate: Path | None = None
     key: Path | None = None
+    local: Path | None = None  # a folder whose videos the page may add as cameras, and webcams with it
 
     def __post_init__(self) -> None:
         if not self.is_loopback and not self.access:
@@ -72,6 +74,8 @@ make a file of them with `streamrec access page.access`, and give --web-access p
             )
         if self.public and not self.access:
             raise SettingsError("--web-name leads others here: it needs --web-access, a password or a token")
+        if self.local is not None and not self.local.is_dir():
+            raise SettingsError(f"--web-local {self.local}: there is no such folder")
         for address in self.public:
             if not re.fullmatch(r"https?://[^/?#@\s]+", address):
                 raise SettingsError(f"--web-name {address}: give an address like https://cameras.example.org")
@@ -105,6 +109,7 @@ class Server:
         file: Path | InForce | None = None,
         teach: TeachDesk | None = None,
         fleet: FleetService | None = None,
+        receivers: ReceiverDesk | None = None,
         log: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
@@ -112,6 +117,7 @@ class Server:
         self.file = file  # cameras.toml; None: the cameras cannot be changed on the page
         self.teach = teach  # the lesson; None: there is none
         self.fleet = fleet  # the head of a fleet; None: the cameras run in this process
+        self.receivers = receivers  # of notifications; None: there are none
         self.most = most_connections()
         self._limited_log = RateLimitedLog(log)
         self.hub = WebSocketHub(
@@ -237,7 +243,9 @@ class Server:
             cameras_file=self.file,
             teach=self.teach,
             fleet=self.fleet,
+            receivers=self.receivers,
             audit=audit,
+            local=settings.local,
             most_connections=self.most,
             log=self.log,
             log_error=self._log_error,

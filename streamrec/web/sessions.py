@@ -72,12 +72,6 @@ class Sessions:
         if self.holds(session):
             session.idle = self._clock() + IDLE_SECONDS
 
-    def end(self, secret: str) -> None:
-        """Log out."""
-        session = self._sessions.pop(_digest(secret), None)
-        if session is not None:
-            session.ended = True
-
     def end_this(self, session: Session) -> None:
         """Log out."""
         session.ended = True
@@ -97,6 +91,9 @@ def _digest(secret: str) -> bytes:
 class LoginThrottle:
     """How long an address has to wait before it may try again, after too many wrong attempts.
 
+    Attempts are counted for the address, and for each name that it tries: a user's own log-in gives no more guesses at
+    another's password.
+
     >>> now = [0.0]
     >>> throttle = LoginThrottle(clock=lambda: now[0])
     >>> for _ in range(6): throttle.failed("10.0.0.9")
@@ -106,32 +103,40 @@ class LoginThrottle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # count, and until when it waits
+        # Of an address, and of each name that it tried: the count, and until when it waits.
+        self._wrong: OrderedDict[tuple[str, ...], tuple[int, float]] = OrderedDict()
         self._all: list[float] = []
         self._lock = threading.Lock()
 
-    def wait(self, address: str) -> float:
-        """Seconds to wait; 0.0: it may try now."""
+    def wait(self, address: str, name: str = "") -> float:
+        """Seconds to wait before this name is tried from this address; 0.0: it may be tried now."""
         now = self._clock()
         with self._lock:
             self._all = [when for when in self._all if now - when < ALL_SECONDS]
             for_all = self._all[0] + ALL_SECONDS - now if len(self._all) >= ALL_TRIES else 0.0
-            return max(0.0, for_all, self._wrong.get(network_of(address), (0, 0.0))[1] - now)
+            waits = (self._wrong.get(key, (0, 0.0))[1] - now for key in _keys(address, name))
+            return max(0.0, for_all, *waits)
 
-    def failed(self, address: str) -> None:
-        """A wrong password or token came from this address."""
-        now, key = self._clock(), network_of(address)
+    def failed(self, address: str, name: str = "") -> None:
+        """A wrong password, or a wrong token, came from this address."""
+        now = self._clock()
         with self._lock:
             self._all.append(now)
-            count = self._wrong.pop(key, (0, 0.0))[0] + 1
-            pause = (
-                min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(count - TRIES - 1, 16)) if count > TRIES else 0.0
-            )
-            self._wrong[key] = count, now + pause
+            for key in _keys(address, name):
+                count = self._wrong.pop(key, (0, 0.0))[0] + 1
+                over = count - TRIES - 1
+                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(over, 16)) if over >= 0 else 0.0
+                self._wrong[key] = count, now + pause
             while len(self._wrong) > _ADDRESSES:
                 self._wrong.popitem(last=False)
 
-    def succeeded(self, address: str) -> None:
-        """A right one came: earlier failures are forgotten."""
+    def succeeded(self, address: str, name: str = "") -> None:
+        """A right one came: earlier failures are forgotten, but not those with other names."""
         with self._lock:
-            self._wrong.pop(network_of(address), None)
+            for key in _keys(address, name):
+                self._wrong.pop(key, None)
+
+
+def _keys(address: str, name: str) -> tuple[tuple[str, ...], ...]:
+    network = network_of(address)
+    return (network,), (network, name.strip().casefold())

@@ -29,7 +29,7 @@ from streamrec.web.threshold_preview import preview
 
 need("fastapi", extra="web")
 
-from fastapi import APIRouter, Body, Query  # noqa: E402
+from fastapi import APIRouter, Body, Query, Request  # noqa: E402
 from fastapi.responses import Response  # noqa: E402
 from pydantic import BaseModel, Field, Strict  # noqa: E402
 
@@ -316,14 +316,16 @@ def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
 
     @router.put("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
     @needs(Role.admin, audit="camera changed", fields=("camera", "change.name"))
-    async def put(given: Annotated[PutCamera, Body()]) -> Any:
+    async def put(request: Request, given: Annotated[PutCamera, Body()]) -> Any:
         """Change a camera, or add one; it is watched a moment later."""
-        return await _edit(
-            live,
-            editor,
-            lambda: editor.put(given.revision, given.camera, given.change.as_change()),
-            given.change,
-        )
+        names = given.camera or given.change.name, given.change.name
+
+        def work() -> None:
+            before = editor.read()
+            editor.put(given.revision, given.camera, given.change.as_change())
+            request.scope["about"] = changed_keys(before["cameras"], editor.read()["cameras"], *names)
+
+        return await _edit(live, editor, work, given.change)
 
     @router.delete("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
     @needs(Role.admin, audit="camera removed", fields=("camera",))
@@ -338,11 +340,16 @@ def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
 
     @router.put("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
     @needs(Role.admin, audit="rule changed", fields=("rule", "change.name"))
-    async def put_rule(given: Annotated[PutRule, Body()]) -> Any:
+    async def put_rule(request: Request, given: Annotated[PutRule, Body()]) -> Any:
         """Change a rule, or add one; it counts a moment later."""
-        return await _edit(
-            live, editor, lambda: editor.put_rule(given.revision, given.rule, given.change.as_table())
-        )
+        names = given.rule or given.change.name, given.change.name
+
+        def work() -> None:
+            before = editor.read()
+            editor.put_rule(given.revision, given.rule, given.change.as_table())
+            request.scope["about"] = changed_keys(before["rules"], editor.read()["rules"], *names)
+
+        return await _edit(live, editor, work)
 
     @router.delete("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
     @needs(Role.admin, audit="rule removed", fields=("rule",))
@@ -358,6 +365,22 @@ def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
             raise Refused(429, "too_often", "another rule is being tried: wait a moment")
         async with trying:
             return await _run(live, lambda: tried(live, editor, given.change.as_table(), given.hours))
+
+
+def changed_keys(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], old: str, new: str
+) -> dict[str, str]:
+    """For the audit log: which settings of a camera or rule differ, by their names alone.
+
+    >>> changed_keys([{"name": "a", "fps": 5, "count": True}], [{"name": "a", "fps": 8, "count": True}], "a", "a")
+    {'settings': 'fps'}
+    """
+    was: dict[str, Any] = next((one for one in before if one["name"] == old), {})
+    now: dict[str, Any] = next((one for one in after if one["name"] == new), {})
+    keys = [key for key in dict.fromkeys([*was, *now]) if was.get(key) != now.get(key)]
+    if not was:
+        return {"settings": "new"}
+    return {"settings": ", ".join(keys)} if keys else {}
 
 
 def tried(live: LiveState, editor: CamerasEditor, rule: dict[str, Any], hours: float) -> dict[str, Any]:

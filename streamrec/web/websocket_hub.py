@@ -4,7 +4,7 @@
 and then the newest; states are replaced by newer ones. Only events are queued; a viewer with too many of them is
 disconnected, and loads them again when it reconnects.
 
-Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "fleet" | "event" | "changed", "version": 1,
+Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "fleet" | "arming" | "event", "version": 1,
 ...}``, and binary messages of images, each as::
 
     1 byte   length of the name      the camera's name in UTF-8
@@ -33,7 +33,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.records import FleetService
+from streamrec.web.arming_view import arming_for
 from streamrec.web.fleet_pictures import RemotePictures
 from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage, LocalPictures
 from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, json_bytes
@@ -59,6 +61,7 @@ SENT: Mapping[str, Needs] = MappingProxyType(
         "pictures": Needs(Role.viewer, Cameras.named),  # the binary messages
         "event": Needs(Role.viewer, Cameras.named),
         "fleet": Needs(Role.viewer, Cameras.all),
+        "arming": _FILTERED,
     }
 )
 RECEIVED: Mapping[str, Needs] = MappingProxyType(
@@ -105,8 +108,12 @@ class WebSocketHub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._built = -1.0
         self._cameras: dict[str, Any] = {}  # the state of all cameras
-        # The same as JSON and as a message, of some cameras: for users who may see no others.
+        self._arming: dict[str, Any] = {}  # what of all cameras is armed
+        # The same of some cameras, for users who may see no others: the state as JSON and as a message, and the message
+        # of what is armed.
         self._of_some: dict[frozenset[str], tuple[bytes, str]] = {}
+        self._arming_of_some: dict[frozenset[str], str] = {}
+        self._events: asyncio.Queue[Entry] = asyncio.Queue()  # to be sent
         self.cameras_json = b"{}"
         self._states: dict[str, str] = {}  # the newest message of each type that replaces the one before
         maker = LocalPictures(live) if fleet is None else RemotePictures(live, fleet)
@@ -117,7 +124,9 @@ class WebSocketHub:
         self._loop = asyncio.get_running_loop()
         self.live.on_event = self._event_from_thread
         self.encoder.begin()
-        self._tasks = [self._loop.create_task(self._tick())]
+        self._tasks = [self._loop.create_task(one) for one in (self._tick(), self._follow_events())]
+        if self.live.arming is not None:
+            self._tasks.append(self._loop.create_task(self._follow_arming(self.live.arming)))
         if not self.live.history.in_memory:  # evidence is attached only to a file's events
             self._tasks.append(self._loop.create_task(self._follow_history()))
         if self._fleet is not None:
@@ -156,12 +165,20 @@ class WebSocketHub:
             found = self._of_some[cameras] = state, _cameras_text(state)
         return found
 
+    def _arming_of(self, who: Identity, cameras: frozenset[str]) -> str:
+        """The message of what of these cameras, a user's, is armed."""
+        if cameras not in self._arming_of_some:
+            self._arming_of_some[cameras] = _arming_text(arming_for(who, self._arming))
+        return self._arming_of_some[cameras]
+
     def states_of(self, who: Identity) -> list[tuple[str, str]]:
         """Type and text of the newest states that a client may have."""
         found = []
         for type, text in self._states.items():
             if type == "cameras" and who.cameras is not None:
                 found.append((type, self._of(who.cameras)[1]))
+            elif type == "arming" and who.cameras is not None:
+                found.append((type, self._arming_of(who, who.cameras)))
             elif type in SENT and SENT[type].allows(who):
                 found.append((type, text))
         return found
@@ -198,7 +215,7 @@ class WebSocketHub:
             try:
                 entries, number = await asyncio.to_thread(self.live.history.changes, number)
                 for entry in entries:
-                    self._send_event(entry)
+                    self._events.put_nowait(entry)
             except Exception as error:
                 self._log_error(error)
 
@@ -225,13 +242,42 @@ class WebSocketHub:
 
     def _event_from_thread(self, entry: Entry) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._send_event, entry)
+            self._loop.call_soon_threadsafe(self._events.put_nowait, entry)
 
-    def _send_event(self, entry: Entry) -> None:
-        shown = self.live.event(entry)
-        # The cameras of the events that it is based on are not known here, without reading the history.
-        of_some = {"event": {**shown, "based_on": []}}
-        self.broadcast("event", {"event": shown}, camera=entry.camera, of_some=of_some)
+    async def _follow_events(self) -> None:
+        """Send events, in their order. A task of its own: the history is read for each of them."""
+        while True:
+            entry = await self._events.get()
+            if not self._viewers:
+                continue
+            try:
+                shown = await asyncio.to_thread(self.live.event, entry)
+                # The cameras of the events that it is based on are not read: there may be many of both.
+                of_some = {"event": {**shown, "based_on": []}}
+                self.broadcast("event", {"event": shown}, camera=entry.camera, of_some=of_some)
+            except Exception as error:
+                self._log_error(error)
+
+    async def _follow_arming(self, arming: ArmingService) -> None:
+        """Send what is armed, whenever that has changed. One at a time, so that the newest state is sent last."""
+        changed, loop = asyncio.Event(), self._loop
+        assert loop is not None
+
+        def notice() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(changed.set)
+
+        arming.on_change(notice)
+        changed.set()
+        while True:
+            await changed.wait()
+            changed.clear()
+            try:
+                self._arming = await asyncio.to_thread(arming.status)
+                self._arming_of_some = {}
+                self._replace("arming", _arming_text(self._arming))
+            except Exception as error:
+                self._log_error(error)
 
     def _images_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -289,7 +335,12 @@ class WebSocketHub:
             self.encoder.want(viewer, {})
 
     def _newest_events(self, who: Identity) -> list[dict[str, Any]]:
-        return [self.live.event_for(who, entry) for entry in self.live.events_for(who, limit=EVENTS_PER_PAGE)]
+        return [self.live.event(entry) for entry in self.live.events_for(who, limit=EVENTS_PER_PAGE)]
+
+
+def _arming_text(status: dict[str, Any]) -> str:
+    """The message of what is armed."""
+    return json_bytes({"type": "arming", "version": VERSION, "arming": status}).decode()
 
 
 def _cameras_text(state: bytes) -> str:
@@ -387,7 +438,7 @@ class Viewer:
                 raise BadMessage("want is an object of cameras and widths")
             if not all(isinstance(width, int) and 0 < width <= 10_000 for width in want.values()):
                 raise BadMessage("a width is a number of pixels")
-            # Unknown cameras are ignored, and those that its user may not see: they are not told apart.
+            # Unknown cameras are ignored, and so are those that its user may not see: both get the same answer.
             known = set(self.who.seen(self._hub.live.names))
             self._wanted = {name: _size_for(width) for name, width in want.items() if name in known}
             self._sent = {name: sent for name, sent in self._sent.items() if name in self._wanted}

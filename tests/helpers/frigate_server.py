@@ -92,6 +92,8 @@ class FrigateServer:
             return self.create(unquote(create[1]), unquote(create[2]), body)
         if end and method == "PUT":
             return self.end(unquote(end[1]), body)
+        if path == "/api/config" and method == "GET":
+            return 200, {"cameras": {name: {"ffmpeg": "x" * 100_000} for name in self.cameras}}, ""
         return (405 if create or end else 404), {}, ""
 
     def log_in(self, method: str, body: Any) -> tuple[int, Any, str]:

@@ -27,8 +27,9 @@ from streamrec.types import (
     Result,
     SourceState,
 )
-from streamrec.web.auth import Access, hash_password, make_token
+from streamrec.web.auth import Access, new_token, new_user
 from streamrec.web.live import LiveState
+from streamrec.web.roles import Role
 from streamrec.web.server import Server, WebSettings
 
 PASSWORD = "correct horse battery"
@@ -118,6 +119,17 @@ class Page:
             yield client
 
 
+def hash_password(password: str) -> str:
+    """The line of the access file for a password without a name."""
+    return new_user("", password, Role.admin).line()
+
+
+def make_token() -> tuple[str, str]:
+    """A new token without a name, and its line of the access file."""
+    token, account = new_token()
+    return token, account.line()
+
+
 @pytest.fixture(scope="session")
 def ways_in() -> tuple[Access, str]:
     """A password and a token."""
@@ -133,20 +145,25 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
 
     def start(
         *names: str,
+        recordings: Path | None = None,
         guarded: bool = False,
         history: Any = None,
         file: Path | None = None,
         teach: Any = None,
         corrections: Any = None,
+        receivers: Any = None,
         fleet: Any = None,  # makes one of the live state; its cameras are then those of the fleet
+        arming: Any = None,  # makes what is armed of the history
         **settings: Any,
     ) -> Page:
         live = LiveState(history, corrections=corrections)
+        live.recordings = recordings
         actors = {name: Actor(name, live) for name in names or (() if fleet else ("door", "yard"))}
         live.beat(actors.values())
         service = None if fleet is None else fleet(live)
+        live.arming = None if arming is None else arming(live.history)
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
-        server = Server(chosen, live, file=file, teach=teach, fleet=service)
+        server = Server(chosen, live, file=file, teach=teach, fleet=service, receivers=receivers)
         server.start()
         begun.append(server)
 

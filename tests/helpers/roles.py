@@ -42,6 +42,8 @@ def every_route() -> list[BaseRoute]:
     part: Any = SimpleNamespace()
     live = LiveState()
     live.corrections = part
+    live.recordings = part
+    live.arming = part
     context = PageContext(
         live=live,
         hub=WebSocketHub(live),
@@ -54,6 +56,7 @@ def every_route() -> list[BaseRoute]:
         log_error=print,
         teach=part,
         fleet=part,
+        receivers=part,
     )
     live.close()
     return [route for router in _routers(context) for route in router.routes]
@@ -94,7 +97,7 @@ class Door:
             headers.append((b"origin", b"http://localhost:8765"))
         scope: Any = {
             "type": "websocket" if method == "WEBSOCKET" else "http",
-            "method": method,
+            **({} if method == "WEBSOCKET" else {"method": method}),
             "path": path,
             "raw_path": path.encode(),
             "root_path": "",

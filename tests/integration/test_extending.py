@@ -150,7 +150,6 @@ class Pager(receivers.Receiver):
 
 def test_a_receiver_is_a_file_and_a_call_of_register(monkeypatch, tmp_path):
     monkeypatch.setattr(receivers, "KINDS", dict(receivers.KINDS))
-    monkeypatch.setattr("streamrec.notify.dispatcher.KINDS", receivers.KINDS)
     monkeypatch.setattr(receivers, "TABLES", tables := [*cameras_file.TABLES])
     monkeypatch.setattr(cameras_file, "TABLES", tables)
     Pager.sent, Pager.came = [], threading.Event()

@@ -41,7 +41,7 @@ def blocked(code: str, *words: str | Path, cwd: Path = ROOT) -> str:
 def test_the_table_is_the_one_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     written: dict[str, str] = {}
-    for extra in ("fleet", "imagenet", "mqtt", "train", "web"):
+    for extra in ("apprise", "discover", "fleet", "imagenet", "mqtt", "train", "web"):
         for line in project["optional-dependencies"][extra]:
             name = re.split(r"[\[><= ]", line)[0]
             if name != "streamrec":

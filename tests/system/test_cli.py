@@ -43,6 +43,7 @@ COMMANDS = (
     "crossval",
     "carry",
     "export",
+    "webpage",
     "bench",
     "models",
     "schema",

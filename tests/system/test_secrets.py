@@ -22,8 +22,8 @@ from websockets.sync.client import connect
 from streamrec import open_source
 from streamrec.commands.option_groups import page_settings
 from streamrec.errors import SourceError
-from streamrec.web.auth import make_token
 from tests.helpers.cameras import free_port, http_camera, rtsp_camera
+from tests.helpers.pages import make_token
 from tests.helpers.paths import ROOT
 from tests.system.test_watch import environment, models, watching  # noqa: F401
 

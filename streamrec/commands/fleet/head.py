@@ -184,14 +184,30 @@ class Head(Closing):
     def _after(self, file: WatchFile) -> DispatchSettings:
         after = DispatchSettings.of(file).with_options(history=self._job.history)
         after = after.with_history_beside(file.path)
-        of_pictures = {"[evidence]": after.evidence, "[stream]": after.stream, "[[sink]]": after.sinks}
+        of_pictures = {
+            "[evidence]": after.evidence,
+            "[opinion]": after.opinion,
+            "[stream]": after.stream,
+            "[recording]": after.recording,
+            "[[sink]]": after.sinks,
+            "the pictures of notifications": after.sends_pictures,
+        }
         left = [name for name, on in of_pictures.items() if on]
         if left:
             self.log(
                 f"{file.path.name}: a fleet sends no pictures between machines: "
                 f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out"
             )
-        return replace(after, evidence=None, stream=None, sinks=(), record=None, keep_open=True)
+        return replace(
+            after,
+            evidence=None,
+            opinion=None,
+            stream=None,
+            recording=None,
+            sinks=(),
+            record=None,
+            keep_open=True,
+        )
 
     def _open_views(self) -> None:
         job = self._job

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from streamrec.errors import HistoryError
 from streamrec.events.arming import ArmingState, Snooze
 from streamrec.outputs.history.rows import as_utf8
-from streamrec.outputs.history.store import History
 
+_T = TypeVar("_T")
 KEPT = 200  # choices
 _REQUEST_SECONDS = 60.0  # for which a request and its answer are kept
 _TABLES = (
@@ -46,10 +46,20 @@ class Request:
     body: Any  # from JSON; None where it is none
 
 
+class File(Protocol):
+    """A history's file, as far as it is used here: ``History`` is one."""
+
+    def transact(self, run: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Write in one transaction; raises ``HistoryError``."""
+
+    def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a SELECT; raises ``HistoryError``."""
+
+
 class ArmingStore:
     """The tables about arming of a history that this process writes; every method raises ``HistoryError``."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: File) -> None:
         self._history = history
         history.transact(create)
 
@@ -118,12 +128,12 @@ def answer_to(connection: sqlite3.Connection, number: int) -> Any:
 
 
 def take_back(connection: sqlite3.Connection, number: int) -> None:
-    """Remove a request that nobody answers."""
+    """Remove a request that was not answered."""
     connection.execute("DELETE FROM arming_request WHERE number = ?", (number,))
 
 
 def _body_of(state: ArmingState) -> str:
-    snoozes = [[one.camera, one.label, one.until] for one in state.snoozes]
+    snoozes = [[one.camera, one.label, None if math.isinf(one.until) else one.until] for one in state.snoozes]
     body = {"profile": state.profile, "until": state.until, "snoozes": snoozes}
     return str(as_utf8(json.dumps(body, ensure_ascii=False)))
 
@@ -132,9 +142,9 @@ def _state_of(at: Any, by: Any, text: Any) -> ArmingState | None:
     body = _json(text)
     try:
         snoozes = tuple(
-            Snooze(camera=camera, label=label, until=float(until))
+            Snooze(camera=camera, label=label, until=math.inf if until is None else float(until))
             for camera, label, until in body["snoozes"]
-            if isinstance(camera, str) and isinstance(label, str) and math.isfinite(until)
+            if isinstance(camera, str) and isinstance(label, str) and (until is None or math.isfinite(until))
         )
         until = body["until"]
         if not isinstance(body["profile"], str) or not (until is None or math.isfinite(until)):

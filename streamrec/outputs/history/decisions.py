@@ -17,6 +17,8 @@ def decided(entry: Entry, known: Entry | None, decide: Decide) -> Entry:
     """An entry with what was decided when it was written first (``known``), or else with what is decided now."""
     if known is not None:
         return replace(entry, **{name: getattr(known, name) for name in DECIDED})
+    if entry.decided_by is not None:  # an event from elsewhere, which is kept as it is
+        return entry
     return _with(entry, decide(entry))
 
 

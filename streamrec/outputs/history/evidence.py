@@ -28,6 +28,7 @@ import numpy as np
 from streamrec.core.files import PRIVATE_FILE, make_private_folder, open_private, replacing, too_open
 from streamrec.core.locks import Held, Lock
 from streamrec.core.messages import why
+from streamrec.core.text import slug
 from streamrec.errors import SinkError, StreamrecError
 from streamrec.outputs.history.records import Announcement, Entry, Kind
 from streamrec.outputs.history.store import History
@@ -395,7 +396,7 @@ class Evidence:
 
     def _path(self, entry: Entry, ending: str) -> Path:
         day = datetime.fromtimestamp(entry.started, UTC).strftime("%Y-%m-%d")
-        return self.folder / day / f"{_slug(entry.camera)}-{_slug(entry.label)}-{entry.id}.{ending}"
+        return self.folder / day / f"{slug(entry.camera)}-{slug(entry.label)}-{entry.id}.{ending}"
 
     # -- pruning
 
@@ -520,15 +521,6 @@ def _noted(path: Path) -> dict[str, float | None]:
 def moment_of_id(id: str) -> float:
     """The start of the event with this id, seconds since 1970 (``records.new_id``)."""
     return int(id[:12], 16) / 1000
-
-
-def _slug(name: str) -> str:
-    """A name, safe as a part of a file name.
-
-    >>> _slug("Hof, hinten/../x")
-    'Hof_hinten_x'
-    """
-    return re.sub(r"[^\w]+", "_", name).strip("_")[:40] or "_"
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

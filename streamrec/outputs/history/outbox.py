@@ -13,6 +13,7 @@ from streamrec.outputs.history.rows import as_utf8
 OUTBOX_DAYS = 30.0  # messages older than this are deleted: their receiver is not configured any more
 _ANSWERS = " (answers)"  # behind the name of a receiver: its answers
 _COLUMNS = "receiver, id, kind, made, body, attempts, due"
+_ALL = f"{_COLUMNS}, held"
 
 
 def enqueue(
@@ -30,10 +31,13 @@ def enqueue(
         )
 
 
-def waiting(read: Callable[[str, Iterable[Any]], list[Any]], receiver: str, limit: int) -> list[Message]:
-    """The queue of a receiver, the oldest message first."""
+def waiting(
+    read: Callable[[str, Iterable[Any]], list[Any]], receiver: str, limit: int, *, held: bool = False
+) -> list[Message]:
+    """The queue of a receiver, the oldest message first; or what is ``held`` back from it."""
     rows = read(
-        f"SELECT number, {_COLUMNS} FROM outbox WHERE receiver = ? ORDER BY number LIMIT ?", (receiver, limit)
+        f"SELECT number, {_COLUMNS} FROM outbox WHERE receiver = ? AND held = ? ORDER BY number LIMIT ?",
+        (receiver, int(held), limit),
     )
     return [
         Message(number, receiver, id, Kind(kind), made, body, attempts, due)
@@ -44,6 +48,13 @@ def waiting(read: Callable[[str, Iterable[Any]], list[Any]], receiver: str, limi
 def remove(connection: sqlite3.Connection, message: Message) -> None:
     """Take a message out of the queue."""
     connection.execute("DELETE FROM outbox WHERE receiver = ? AND id = ?", (message.receiver, message.id))
+
+
+def hold_back(connection: sqlite3.Connection, message: Message) -> None:
+    """Keep a message for the summary that a later one carries."""
+    connection.execute(
+        "UPDATE outbox SET held = 1 WHERE receiver = ? AND id = ?", (message.receiver, message.id)
+    )
 
 
 def postpone(connection: sqlite3.Connection, message: Message, due: float) -> None:
@@ -75,13 +86,13 @@ def drop_answer(connection: sqlite3.Connection, receiver: str, id: str) -> None:
 
 def dump(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     """All messages, to be restored in another file."""
-    return connection.execute(f"SELECT {_COLUMNS} FROM outbox ORDER BY number").fetchall()
+    return connection.execute(f"SELECT {_ALL} FROM outbox ORDER BY number").fetchall()
 
 
 def restore(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     """Queue the messages of a ``dump``."""
     for row in rows:
-        connection.execute(f"INSERT OR IGNORE INTO outbox ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute(f"INSERT OR IGNORE INTO outbox ({_ALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def prune(connection: sqlite3.Connection, before: float) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from streamrec.events.rules import Watched
+from streamrec.outputs.history import vectors
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.rows import COLUMNS, conditions_of, entry_of
 from streamrec.outputs.history.tables import SOUND
@@ -73,6 +74,21 @@ class EventQueries(ABC):
         """One event; None where there is none with this id."""
         rows = self._read(f"SELECT {COLUMNS} FROM event WHERE id = ? AND {SOUND}", (id,))
         return entry_of(rows[0]) if rows else None
+
+    def similar(
+        self,
+        entry: Entry,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        camera: str | Iterable[str] | None = None,
+        label: str | Iterable[str] | None = None,
+        limit: int = 12,
+    ) -> vectors.Similar:
+        """The events that are most like this one, by the features of its model; conditions as of a ``query``."""
+        return vectors.similar(
+            self._read, entry, since=since, until=until, camera=camera, label=label, limit=limit
+        )
 
     def held(self) -> list[Entry]:
         """The events of which it is not decided yet whether receivers are notified, the oldest first."""

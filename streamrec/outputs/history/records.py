@@ -40,6 +40,15 @@ DECIDED = (
 )  # the fields of an ``Entry`` that hold a decision
 
 
+class Judgment(StrEnum):
+    """What a second opinion answers about an event."""
+
+    yes = "yes"  # it happened
+    no = "no"
+    unsure = "unsure"
+    unjudged = "unjudged"  # the model did not answer, or was not asked
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One event of the history: running or over."""
@@ -69,6 +78,9 @@ class Entry:
     decided_by: str | None = None
     reason: str | None = None
     held_until: float | None = None
+    judgment: str | None = None  # of a second opinion, as in ``Judgment``; None: none was asked for
+    opinion: str | None = None  # what the model describes; of an event that is unjudged, why
+    judged_by: str | None = None  # the model, and the host that runs it
 
     @property
     def duration(self) -> float | None:
@@ -100,6 +112,7 @@ class Kind(StrEnum):
     started = "started"
     ended = "ended"
     evidence = "evidence"  # its clip or thumbnail is written
+    opinion = "opinion"  # a second opinion on it is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,11 @@ class Message:
     body: str  # JSON
     attempts: int
     due: float  # seconds since 1970: not to be sent before
+
+    @property
+    def event(self) -> str:
+        """The id of the event that it is about."""
+        return self.id.removesuffix(f"-{self.kind}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,16 +9,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from streamrec.events.people.detections import KEYPOINTS
-from streamrec.outputs.history.records import Entry, Outcome
+from streamrec.outputs.history.records import Entry, Judgment, Outcome
 from streamrec.outputs.history.tables import SOUND
 
 COLUMNS = (
     "id, camera, model, label, started, ended, timestamp, confidence, repetitions, interrupted, "
     "clip, clip_started, thumbnail, person, box, keypoints, zone, rule, based_on, "
-    "decision, decided_by, reason, held_until"
+    "decision, decided_by, reason, held_until, judgment, opinion, judged_by"
 )
 
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
+_JUDGMENTS = tuple(map(str, Judgment))
 _LISTS = ("box", "keypoints", "based_on")  # columns that hold JSON
 
 
@@ -58,6 +59,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
     keypoints = [_numbers(one, 3) for one in _listed(values["keypoints"])]
     values |= {
         "interrupted": bool(values["interrupted"]),
+        "judgment": values["judgment"] if values["judgment"] in _JUDGMENTS else None,
         "decision": _OUTCOMES.get(values["decision"], Outcome.deliver),
         "based_on": tuple(id for id in _listed(values["based_on"]) if isinstance(id, str)),
         "box": _numbers(_listed(values["box"]), 4),

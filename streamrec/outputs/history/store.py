@@ -37,7 +37,7 @@ from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
 from streamrec.events.rules import Watched
-from streamrec.outputs.history import coverage, decisions, outbox
+from streamrec.outputs.history import coverage, decisions, opinions, outbox, pictures, vectors
 from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
 from streamrec.outputs.history.entry_builder import EntryBuilder, key_of
@@ -54,6 +54,7 @@ from streamrec.outputs.history.records import (
 )
 from streamrec.outputs.history.rows import COLUMNS, as_utf8, entry_of, find_entry, next_change, row_of
 from streamrec.outputs.history.tables import SOUND
+from streamrec.outputs.history.vectors import EventVector
 from streamrec.types import Result
 
 _T = TypeVar("_T")
@@ -153,6 +154,8 @@ class History(EventQueries, Closing):
         self.receivers = tuple(receivers)
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
+        self.pictures = pictures.HistoryPictures(self.later, self._read)
+        self.opinions = opinions.HistoryOpinions(self.later, self.transact, self._enqueue)
         self.lost = 0  # events that could not be kept, because too many waited
         self._clock, self._log = clock, log
         self._lock = threading.RLock()  # held while something is written
@@ -308,6 +311,17 @@ class History(EventQueries, Closing):
         with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
             return run(connection)
 
+    def later(
+        self,
+        run: Callable[[sqlite3.Connection], tuple[Announcement, ...]],
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Write in order with the events, after ``start``: returns at once; ``then`` is called when it is on the disk.
+
+        What ``run`` returns is announced.
+        """
+        self._queue_up(_Task(run, then))
+
     def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
         """All rows of a SELECT from tables that other modules keep in the file; raises ``HistoryError``."""
         return self._read(statement, values)
@@ -357,6 +371,20 @@ class History(EventQueries, Closing):
         then()
         return announcements[0] if announcements else None
 
+    def describe(self, id: str, vector: Callable[[], EventVector | None]) -> None:
+        """Keep the vector of an event that was noted; after ``start`` the thread that writes makes it."""
+
+        def update(connection: sqlite3.Connection) -> tuple[Announcement, ...]:
+            made = vector()
+            if made is not None:
+                vectors.write(connection, id, made)
+            return ()
+
+        if self._thread is not None:
+            self.later(update)
+        else:
+            self.transact(update)
+
     def settle(self, id: str, decision: Decision, then: Callable[[Entry | None], object]) -> None:
         """Decide on an event that is held, after ``start``; ``then`` is called with it when that is on the disk.
 
@@ -371,7 +399,7 @@ class History(EventQueries, Closing):
                 self._enqueue(connection, announcement)
             return announcements
 
-        self._queue_up(_Task(write, lambda: then(settled[0])))
+        self.later(write, lambda: then(settled[0]))
 
     def forget_files(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         """These clips and thumbnails were deleted: no entry names them any more."""
@@ -385,7 +413,7 @@ class History(EventQueries, Closing):
             return ()
 
         if self._thread is not None:
-            self._queue_up(_Task(update))
+            self.later(update)
         else:
             self.transact(update)
 
@@ -728,6 +756,7 @@ class History(EventQueries, Closing):
                 connection.execute("DELETE FROM event WHERE ended < ?", (events,))
             outbox.prune(connection, messages)
             coverage.prune(connection, self.oldest(0.0))
+            pictures.prune(connection, self.oldest(pictures.PICTURE_DAYS))
             if self._trusted is not None:
                 _store_time(connection, self._trusted.time, self._trusted.steady)
 
@@ -743,9 +772,13 @@ class History(EventQueries, Closing):
 
     # -- the outbox
 
-    def waiting(self, receiver: str, limit: int = 100) -> list[Message]:
-        """The queue of a receiver, the oldest first, whether due or not."""
-        return outbox.waiting(self._read, receiver, limit)
+    def waiting(self, receiver: str, limit: int = 100, *, held: bool = False) -> list[Message]:
+        """The queue of a receiver, the oldest first, whether due or not; ``held``: what is held back instead."""
+        return outbox.waiting(self._read, receiver, limit, held=held)
+
+    def hold_back(self, message: Message) -> None:
+        """It is not sent by itself: the next message sums up what was held back."""
+        self.transact(lambda connection: outbox.hold_back(connection, message))
 
     def arrived(self, message: Message) -> None:
         """The receiver has taken it, or does not want it: it leaves the queue."""

@@ -44,7 +44,11 @@ _TABLES = {
     decision TEXT,              -- whether receivers are notified; NULL: they are
     decided_by TEXT,
     reason TEXT,
-    held_until REAL
+    held_until REAL,
+    judgment TEXT,              -- of a second opinion; NULL: there is none
+    opinion TEXT,
+    judged_by TEXT,
+    asked REAL                  -- when the model was asked, seconds since 1970
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -56,7 +60,14 @@ _TABLES = {
     body TEXT NOT NULL,         -- JSON: the event as it was then
     attempts INTEGER NOT NULL DEFAULT 0,
     due REAL NOT NULL DEFAULT 0,
+    held INTEGER NOT NULL DEFAULT 0,  -- 1: a later message sums it up
     UNIQUE (receiver, id)
+)""",
+    # The picture of an event, for notifications (pictures.py).
+    "picture": """CREATE TABLE picture (
+    id TEXT PRIMARY KEY,        -- the event's
+    made REAL NOT NULL,         -- when the event began, seconds since 1970
+    jpeg BLOB NOT NULL
 )""",
     # When each camera gave frames (coverage.py).
     "watched": """CREATE TABLE watched (
@@ -65,14 +76,26 @@ _TABLES = {
     ended REAL NOT NULL,
     PRIMARY KEY (camera, began)
 )""",
+    # Of an event by a model, what it is compared with others by (vectors.py).
+    "vector": """CREATE TABLE vector (
+    event TEXT PRIMARY KEY,     -- its id
+    kind TEXT NOT NULL,         -- names the weights of the model
+    data BLOB NOT NULL          -- half precision
+)""",
     # The last time that was certain (core/clock_jumps.py): ages are counted from it.
     "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
 }
+# Tables that files of earlier versions do not have; a reader takes them as empty.
+_LATER_TABLES = ("watched", "picture", "vector")
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_camera ON event (camera, id)",
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+    "CREATE INDEX IF NOT EXISTS event_asked ON event (asked) WHERE asked IS NOT NULL",
+    # A vector goes with its event, for whatever reason that is deleted.
+    "CREATE TRIGGER IF NOT EXISTS vector_with_event AFTER DELETE ON event "
+    "BEGIN DELETE FROM vector WHERE event = OLD.id; END",
     "CREATE INDEX IF NOT EXISTS event_held ON event (id) WHERE decision = 'hold'",
 )
 # Columns that files of earlier versions do not have; a reader takes them as empty.
@@ -87,6 +110,10 @@ _LATER = {
     "decided_by": "TEXT",
     "reason": "TEXT",
     "held_until": "REAL",
+    "judgment": "TEXT",
+    "opinion": "TEXT",
+    "judged_by": "TEXT",
+    "asked": "REAL",
 }
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
@@ -108,6 +135,7 @@ _ADDED = {
         "made": "REAL NOT NULL DEFAULT 0",
         "attempts": "INTEGER NOT NULL DEFAULT 0",
         "due": "REAL NOT NULL DEFAULT 0",
+        "held": "INTEGER NOT NULL DEFAULT 0",
     },
 }
 _NEEDED = {
@@ -116,6 +144,8 @@ _NEEDED = {
     "outbox": {"number", "receiver", "id", "kind", "body"},
     "believed": {"time", "steady"},
     "watched": {"camera", "began", "ended"},
+    "vector": {"event", "kind", "data"},
+    "picture": {"id", "made", "jpeg"},
 }
 # A row that can be read as an event: other programs that wrote into the file may have left others.
 SOUND = (
@@ -126,6 +156,7 @@ SOUND = (
     "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
     "AND typeof(coalesce(decided_by, '')) = 'text' AND typeof(coalesce(reason, '')) = 'text' "
+    "AND typeof(coalesce(opinion, '')) = 'text' AND typeof(coalesce(judged_by, '')) = 'text' "
     + " ".join(
         # Times that a calendar has.
         f"AND typeof({time}) IN ('real', 'integer') AND {time} BETWEEN -6e10 AND 1e11"
@@ -183,8 +214,9 @@ def check_layout(connection: sqlite3.Connection, path: Path) -> None:
 
 def supply_later_tables(connection: sqlite3.Connection) -> None:
     """Let a reader of a file of an earlier version see the tables and columns that it lacks, as empty ones."""
-    if not _columns(connection, "watched"):
-        connection.execute(f"CREATE TEMP TABLE {_TABLES['watched'].removeprefix('CREATE TABLE ')}")
+    for table in _LATER_TABLES:
+        if not _columns(connection, table):
+            connection.execute(f"CREATE TEMP TABLE {_TABLES[table].removeprefix('CREATE TABLE ')}")
     there = _columns(connection, "event")
     lacking = [column for column in _LATER if column not in there]
     if there and lacking:
@@ -206,13 +238,13 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
             there = _columns(connection, table)
             if not there:
                 connection.execute(statement)
-                if table not in ("believed", "watched"):  # a file of an earlier version has none
+                if table not in ("believed", *_LATER_TABLES):  # a file of an earlier version has none
                     missing.append(f"the table {table}")
                 continue
             for column, kind in _ADDED.get(table, {}).items():
                 if column not in there:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-                    if column not in _LATER:
+                    if column not in (*_LATER, "held"):
                         missing.append(f"the column {column} of {table}")
             if lacking := _NEEDED[table] - there:
                 raise HistoryError(

@@ -9,12 +9,14 @@ const main = $("#main");
 const session = await ask("/api/v1/session");
 keepToken(session.csrf);
 $("#logout").hidden = !session.password;
+if (session.name) $("#logout").title = `Log out ${session.name}`;
 const machines = session.fleet ? await import("./machines.js") : null;
 
 const live = new Live();
 const recent = new RecentEvents(live);
 const page = { live, recent, session, go: (hash) => { location.hash = hash; }, announce, toast };
 let view = null;
+if (session.arming) $("#summary").before((await import("./arming.js")).armingControl(page));
 
 // -- the current view
 
@@ -87,6 +89,7 @@ if (machines) live.addEventListener("fleet", ({ detail: { before } }) => {
   if (before) for (const news of machines.changesOfMachines(before, live.fleet)) toast(news);
   update();
 });
+live.addEventListener("arming", () => view?.update?.());
 live.addEventListener("up", () => { $("#offline").hidden = true; });
 live.addEventListener("down", () => { $("#offline").hidden = false; update(); });
 live.addEventListener("event", (message) => {

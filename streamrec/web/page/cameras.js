@@ -3,6 +3,7 @@
 import { colourOf, colourOfPerson, h, isQuiet, duration, named, percent, secondsSince, setText } from "./dom.js";
 import { eventList } from "./events.js";
 import { makePlaces } from "./places.js";
+import { mayChoose, showSnooze, snoozeButton } from "./arming.js";
 
 const TRAIL_SECONDS = 60;
 const STATES = { connecting: "connecting", live: "live", stalled: "no frames", reconnecting: "reconnecting", ended: "ended", failed: "failed" };
@@ -154,11 +155,11 @@ function fillFigures(figures, camera) {
 function makeCard(page, name) {
   const view = makeView(name), predictions = makePredictions(3), figures = makeFigures(page);
   const dot = h("span", { class: "dot" }), state = h("span", { class: "state" });
-  const trail = h("canvas", { class: "trail", "aria-hidden": "true" });
+  const trail = h("canvas", { class: "trail", "aria-hidden": "true" }), snooze = snoozeButton(page, name);
   const element = h("article", { class: "card", "aria-label": name, dataset: { camera: name } },
     view.element, trail,
     h("div", { class: "under" },
-      h("div", { class: "title" }, dot, h("h2", { title: name }, h("a", { href: `#/camera/${encodeURIComponent(name)}` }, h("bdi", { text: name }))), state),
+      h("div", { class: "title" }, dot, h("h2", { title: name }, h("a", { href: `#/camera/${encodeURIComponent(name)}` }, h("bdi", { text: name }))), state, snooze.element),
       predictions.element, figures.element));
   return {
     element, view, name,
@@ -166,6 +167,7 @@ function makeCard(page, name) {
       element.dataset.state = camera.state;
       dot.dataset.state = camera.state;
       setText(state, stateOf(camera));
+      snooze.update();
       const running = fillView(view, camera);
       if (running.length) {
         element.dataset.acting = "";
@@ -261,8 +263,9 @@ export function cameraView(page, main, name) {
       h("section", { class: "panel", "aria-labelledby": "prediction" }, h("h2", { id: "prediction", text: "Prediction" }), predictions.element),
       h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "Health" }), facts),
       h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Events" }), list.element)));
+  const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, name) }) : null;
   const edit = page.session.editable ? h("a", { class: "button", href: `#/manage/${encodeURIComponent(name)}`, text: "Settings" }) : null;
-  main.append(h("div", { class: "head" }, h("h1", {}, h("bdi", { text: name })), state, h("div", { class: "right row" }, edit, h("a", { class: "button", href: "#/", text: "All cameras" }))), element);
+  main.append(h("div", { class: "head" }, h("h1", {}, h("bdi", { text: name })), state, h("div", { class: "right row" }, snooze, edit, h("a", { class: "button", href: "#/", text: "All cameras" }))), element);
   page.live.painters.set(name, view.canvas);
 
   function want() { page.live.want(new Map([[name, Math.max(1, Math.round(view.element.clientWidth * Math.min(2, devicePixelRatio || 1)))]])); }

@@ -65,6 +65,18 @@ export function openDialog(dialog, fallback = () => null) {
   dialog.showModal();
 }
 
+/** Disables a button until the work is done. A browser takes the focus from what is disabled: it goes back there, unless the work moved it. */
+export async function disabledWhile(button, work) {
+  const focused = document.activeElement === button;
+  button.disabled = true;
+  try {
+    return await work();
+  } finally {
+    button.disabled = false;
+    if (focused && document.activeElement === document.body) button.focus();
+  }
+}
+
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 export const timeOf = (iso) => TIME.format(new Date(iso));
@@ -96,7 +108,7 @@ let leaving = false;
 export function toLogin() {
   if (leaving) return;
   leaving = true;
-  location.replace("/login");
+  location.replace(`/login${location.hash}`); // the link of a notification opens its event after the log-in
 }
 
 export class Failed extends Error {

@@ -1,7 +1,10 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
-import { ask, closeButton, colourOf, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
+import { mayChoose, notNotified, showSnooze } from "./arming.js";
+import { selection } from "./selection.js";
+import { ask, closeButton, colourOf, counted, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
+import { recordingRow } from "./recordings.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -39,24 +42,32 @@ export function seen(page, event) {
   return several ? named(event.model, event.label) : event.label;
 }
 
+const OPINIONS = { yes: "yes", no: "no", unsure: "not sure", unjudged: "none" };
+
+/** The second opinion on an event; text of unknown origin, which is only ever shown as text. */
+function opinionOf(event) {
+  const judgment = OPINIONS[event.judgment];
+  return judgment && `${judgment}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
+}
+
 function rowOf(page, event) {
   const thumb = event.thumbnail
     ? h("img", { src: event.thumbnail, alt: "", loading: "lazy" })
     : h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: event.clip ? PLAY : "M12 7a5 5 0 1 1 0 10 5 5 0 0 1 0-10z" }));
   const play = event.clip && event.thumbnail ? h("svg", { class: "play", viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: PLAY })) : null;
   const long = h("span", { class: "long" });
-  const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) },
+  const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => (page.choosing?.on ? page.choosing.toggle(event) : page.showEvent(event)) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null),
-    h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
-    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null, event.verdict && event.verdict !== "unjudged" ? h("span", { class: "opinion-mark", title: opinionOf(event), text: `2nd opinion: ${OPINIONS[event.verdict] ?? ""}` }) : null),
+    h("time", { class: "when", datetime: event.started, text: event.similarity === undefined ? timeOf(event.started) : `${dayOf(event.started)}, ${timeOf(event.started)}` }),
+    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null, notNotified(event) ? h("span", { class: "unsent", title: `Notified: ${notNotified(event)}`, text: event.decision === "hold" ? " · held" : " · not notified" }) : null),
     long);
   if (!event.ended) row.dataset.running = "";
   if (event.correction) row.dataset.verdict = event.correction.verdict;
   const tick = () => {
     const camera = page.live.cameras.find((one) => one.name === event.camera);
     const gone = camera && camera.state !== "live"; // without frames it is unknown whether the action continues
-    setText(long, event.ended ? duration(secondsOf(event)) : gone ? "no signal" : `now · ${duration(Math.max(0, secondsOf(event)))}`);
+    setText(long, event.similarity !== undefined ? `similarity ${event.similarity.toFixed(2)}` : event.ended ? duration(secondsOf(event)) : gone ? "no signal" : `now · ${duration(Math.max(0, secondsOf(event)))}`);
   };
   tick();
   return { row, tick, key: JSON.stringify(event) };
@@ -66,7 +77,7 @@ function fillList(page, element, rows, events) {
   const kept = new Map(), wanted = [];
   let day = null;
   for (const event of events) {
-    if (dayOf(event.started) !== day) {
+    if (event.similarity === undefined && dayOf(event.started) !== day) {
       day = dayOf(event.started);
       wanted.push(h("h3", { class: "day", text: day }));
     }
@@ -102,26 +113,33 @@ export function eventList(page, { limit, camera = null }) {
   };
 }
 
+const EVENT_ID = /^[0-9a-f]{12}-[0-9a-f]{8}$/; // what a link in a notification ends with
 const SPANS = [["1", "Last hour"], ["24", "Last 24 hours"], ["168", "Last 7 days"], ["", "All"]];
 
 /** The events page: filters, a timeline with a lane for each camera, and the list. */
-export function eventsView(page, main, given) {
+export function eventsView(page, main, rest) {
+  const one = EVENT_ID.test(rest) ? rest : null, given = new URLSearchParams(one ? "" : rest);
   const rows = new Map();
   let events = [], more = null, asked = 0;
+  const like = given.get("like"); // an event's id: the list has the events like it, the most similar first
+  const chooser = selection(() => events, () => chooser && chooser.mark(list));
+  page.choosing = chooser;
   const options = (values, all) => [h("option", { value: "", text: all }), ...values.map((value) => h("option", { value, text: value }))];
   const camera = h("select", { id: "by-camera", onchange: load }), label = h("select", { id: "by-label", onchange: load });
   const span = h("select", { id: "by-time", onchange: load }, SPANS.map(([value, text]) => h("option", { value, text })));
-  span.value = given.get("hours") ?? "24";
+  span.value = given.get("hours") ?? (like ? "" : "24");
   const verdict = h("select", { id: "by-verdict", onchange: load }, [["", "All"], ...Object.entries(VERDICTS), ["none", "Not corrected"]].map(([value, text]) => h("option", { value, text })));
   const panel = page.session.corrections ? correctionsPanel(page, () => load()) : null;
   const filters = h("form", { class: "filters", "aria-label": "Filter", onsubmit: (event) => event.preventDefault() },
-    [["Camera", camera], ["Action", label], ["Time", span], ...(panel ? [["Verdict", verdict]] : [])].map(([text, select]) => h("div", { class: "field" }, h("label", { for: select.id, text }), select)));
+    [["Camera", camera], ["Action", label], ["Time", span], ...(panel && !like ? [["Verdict", verdict]] : [])].map(([text, select]) => h("div", { class: "field" }, h("label", { for: select.id, text }), select)));
   const lanes = h("section", { class: "panel lanes", "aria-label": "Timeline" });
   const list = h("div", { class: "list panel" });
   const count = h("p", { class: "soft", role: "status" });
   const next = h("button", { type: "button", class: "button more", text: "Earlier events", hidden: true, onclick: () => fetchPage(true) });
-  const missed = panel ? h("div", { class: "right" }, h("button", { type: "button", class: "button", text: "You missed one", onclick: () => askMissed(page, camera.value, Date.now() - 10_000, panel.take) })) : null;
-  main.append(h("div", { class: "head" }, h("h1", { text: "Events" }), count, missed ?? ""), filters, panel?.element ?? "", lanes, h("div", { class: "events-page" }, list), next);
+  const missed = panel && !like ? h("button", { type: "button", class: "button", text: "You missed one", onclick: () => askMissed(page, camera.value, Date.now() - 10_000, panel.take) }) : "";
+  const back = like ? h("a", { class: "button", href: "#/events", text: "All events" }) : "";
+  const title = h("h1", { text: like ? "Events like this" : "Events" });
+  main.append(h("div", { class: "head" }, title, count, h("div", { class: "row right" }, back, missed, chooser.begin)), page.session.opinion ? h("p", { class: "soft leaves", text: `Second opinion: ${page.session.opinion}.` }) : "", filters, chooser.bar, like ? "" : panel?.element ?? "", lanes, h("div", { class: "events-page" }, list), next);
   const observer = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) && !next.hidden && !next.disabled) fetchPage(true); }, { rootMargin: "300px" });
   observer.observe(next);
 
@@ -149,6 +167,12 @@ export function eventsView(page, main, given) {
     if (further && more) query.set("after", more);
     next.disabled = true;
     try {
+      if (like) {
+        query.delete("after");
+        const found = await ask(`/api/v1/events/${encodeURIComponent(like)}/similar?${query}`);
+        if (mine === asked) showSimilar(found);
+        return;
+      }
       const found = await ask(`/api/v1/events?${query}`);
       if (mine !== asked) return; // the filter has changed meanwhile
       events = further ? [...events, ...found.events] : found.events;
@@ -164,6 +188,20 @@ export function eventsView(page, main, given) {
 
   function load() { more = null; fetchPage(false); }
 
+  function showSimilar(found) {
+    events = found.similar.map((one) => ({ ...one.event, similarity: one.similarity }));
+    next.hidden = true;
+    setText(title, `Like ${seen(page, found.event)} · ${found.event.camera} · ${timeOf(found.event.started)}`);
+    choices();
+    fillList(page, list, rows, events);
+    chooser.mark(list);
+    list.hidden = events.length === 0;
+    lanes.hidden = true;
+    const others = found.others ? ` ${counted(found.others, "event")} cannot be compared with it: of before, of a rule or of another model.` : "";
+    const none = found.compared ? "" : "There is no event to compare it with.";
+    setText(count, found.reason ? `${found.reason[0].toUpperCase()}${found.reason.slice(1)}.` : `${events.length ? `The most similar of ${found.compared}, first.` : none}${others}`);
+  }
+
   let correctedBefore = "";
   function show() {
     choices();
@@ -171,6 +209,7 @@ export function eventsView(page, main, given) {
     if (correctedNow !== correctedBefore) panel?.load(); // an event was corrected, here or on another page
     correctedBefore = correctedNow;
     fillList(page, list, rows, events);
+    chooser.mark(list);
     list.hidden = events.length === 0;
     setText(count, events.length === 0 ? "No events in this time range." : `${events.length}${more ? "+" : ""} ${events.length === 1 && !more ? "event" : "events"}`);
     showLanes();
@@ -200,9 +239,11 @@ export function eventsView(page, main, given) {
   choices();
   fetchPage(false);
   page.neighbours = () => events;
+  if (one) openOne(page, one);
   let slow = 0;
   return {
     events() {
+      if (like) return; // the list is of the past
       // New events are added at the top; older ones stay as they were loaded.
       const byId = new Map(events.map((event) => [event.id, event]));
       for (const event of page.recent.events) {
@@ -212,10 +253,19 @@ export function eventsView(page, main, given) {
       events = [...byId.values()].sort((a, b) => (a.started < b.started ? 1 : -1));
       show();
     },
-    tick() { for (const one of rows.values()) one.tick(); if (++slow % 10 === 0 && !document.querySelector("dialog")) showLanes(); },
+    tick() { for (const one of rows.values()) one.tick(); if (++slow % 10 === 0 && !like && !document.querySelector("dialog")) showLanes(); },
     update: choices,
-    leave() { observer.disconnect(); delete page.neighbours; },
+    leave() { observer.disconnect(); delete page.neighbours; delete page.choosing; },
   };
+}
+
+/** Opens the event of a link, however old it is. */
+async function openOne(page, id) {
+  try {
+    page.showEvent(await ask(`/api/v1/events/${id}`));
+  } catch (error) {
+    page.toast(error.status === 404 ? "This event is not in the history any more." : error.message);
+  }
 }
 
 /** A dialog with the evidence of one event. */
@@ -225,11 +275,14 @@ export function showEvent(page, first) {
   const close = closeButton(() => dialog.close());
   const before = h("button", { type: "button", class: "button", text: "← Earlier", onclick: () => step(1) });
   const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
-  const save = h("a", { class: "button right", text: "Download clip", download: "" });
+  const alike = h("a", { class: "button right", text: "More like this", onclick: () => dialog.close() });
+  const save = h("a", { class: "button", text: "Download clip", download: "" });
+  const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, event.camera, event.label) }) : null;
   const verdict = page.session.corrections ? verdictRow(page) : null;
   const reasons = h("div", { class: "row reasons", hidden: true });
+  const recorded = page.session.recordings ? recordingRow(stage) : null;
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
-    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, save)));
+    h("div", { class: "sheet" }, h("header", {}, title, close), stage, recorded?.element ?? "", meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, snooze, alike, save)));
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
@@ -255,16 +308,19 @@ export function showEvent(page, first) {
     event = one;
     setText(title, `${seen(page, event)} · ${event.camera}`);
     const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ...(event.rule ? [] : [["Confidence", percent(event.confidence)]]),
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(notNotified(event) ? [["Notified", notNotified(event)]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : []), ...(opinionOf(event) ? [["Second opinion", opinionOf(event)]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];
+    alike.href = `#/events/${encodeURIComponent(`like=${encodeURIComponent(event.id)}`)}`;
+    alike.hidden = Boolean(event.rule) || !event.ended;
     save.hidden = !event.clip;
     if (event.clip) save.href = event.clip;
     if (verdict) verdict.element.hidden = Boolean(event.rule); // those that it is based on are corrected
     if (!event.rule) verdict?.show(event);
     showReasons();
     if (same) return;
+    recorded?.show(event);
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     stage.replaceChildren(event.clip
       ? h("video", { class: "clip", controls: true, autoplay: !still, muted: true, loop: true, playsinline: true, preload: "auto", poster: event.thumbnail, src: event.clip, "aria-label": `${event.label} at ${event.camera}` })

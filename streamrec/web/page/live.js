@@ -11,6 +11,7 @@ export class Live extends EventTarget {
     super();
     this.cameras = [];
     this.fleet = null; // machines and groups; null: there is no fleet, or its state is not known yet
+    this.arming = null; // what is armed; null: it cannot be chosen, or is not known yet
     this.connected = false;
     this.painters = new Map(); // camera -> the canvas that shows it
     this.wanted = "{}";
@@ -56,6 +57,9 @@ export class Live extends EventTarget {
       const before = this.fleet;
       this.fleet = message.fleet;
       this.emit("fleet", { before });
+    } else if (message.type === "arming") {
+      this.arming = message.arming;
+      this.emit("arming");
     } else this.emit(message.type, message);
   }
 

@@ -17,7 +17,7 @@ form.addEventListener("submit", async (event) => {
     const answer = await fetch("/api/v1/login", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: name.hidden ? "" : name.value, password: field.value }),
     });
-    if (answer.ok) { location.replace("/"); return; }
+    if (answer.ok) { location.replace(`/${location.hash}`); return; }
     const data = await answer.json().catch(() => null);
     wrong.textContent = answer.status === 401 ? (name.hidden ? "Wrong password." : "Wrong name or password.")
       : answer.status === 429 ? `${data?.error?.message ?? "Wait a moment"}.`.replace(/^./, (c) => c.toUpperCase())

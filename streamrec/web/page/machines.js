@@ -51,7 +51,7 @@ export function changesOfMachines(before, after) {
   return news;
 }
 
-function makeCard(name, onDrain) {
+function makeCard(name, onDrain, mayMove) {
   const dot = h("span", { class: "dot" }), state = h("span", { class: "state" }), about = h("p", { class: "soft about" }), sentence = h("p");
   const facts = ["Load", "Cameras", "Shed frames", "Memory"].map((key) => [h("dt", { text: key }), h("dd")]);
   facts[2][1].title = "Of the frames that were due in the last minute, the share that was dropped because the machine was too slow";
@@ -87,14 +87,14 @@ function makeCard(name, onDrain) {
       shown = names.join("\n");
       links.replaceChildren(...names.map((one) => h("li", {}, h("a", { href: `#/camera/${encodeURIComponent(one)}` }, h("bdi", { text: one })))));
     }
-    drain.hidden = !machine.cores || !["alive", "silent"].includes(machine.state);
+    drain.hidden = !mayMove || !machine.cores || !["alive", "silent"].includes(machine.state);
     row.hidden = !names.length && drain.hidden;
   }
   return { element, update };
 }
 
 export function machinesView(page, main) {
-  const cards = new Map();
+  const cards = new Map(), mayMove = page.session.role === "admin";
   const summary = h("p", { class: "soft" }), wrong = h("p", { class: "wrong", role: "alert", hidden: true }), waiting = h("p", { class: "panel waits", role: "status", hidden: true });
   const list = h("div", { class: "machines" }), empty = h("p", { class: "empty", text: "The head has not reported its machines yet." });
   const rebalance = h("button", { type: "button", class: "button", text: "Rebalance", title: "Spread the cameras evenly over the machines", onclick: () => move("rebalance", {}) });
@@ -126,7 +126,7 @@ export function machinesView(page, main) {
   function update() {
     const fleet = page.live.fleet;
     empty.hidden = Boolean(fleet);
-    rebalance.hidden = !fleet;
+    rebalance.hidden = !fleet || !mayMove;
     if (!fleet) return;
     const names = new Map();
     for (const camera of page.live.cameras) names.set(camera.machine, [...(names.get(camera.machine) ?? []), camera.name]);
@@ -140,7 +140,7 @@ export function machinesView(page, main) {
     const head = fleet.machines.find((machine) => machine.is_head);
     fleet.machines.forEach((machine, n) => {
       let card = cards.get(machine.name);
-      if (!card) cards.set(machine.name, card = makeCard(machine.name, drain));
+      if (!card) cards.set(machine.name, card = makeCard(machine.name, drain, mayMove));
       if (list.children[n] !== card.element) list.insertBefore(card.element, list.children[n] ?? null);
       card.update(machine, names.get(machine.name) ?? [], head);
     });

@@ -1,8 +1,9 @@
 // Manage: adds, changes, tests and removes cameras; draws regions; previews thresholds on the last hour.
 
+import { findCamera } from "./discover.js";
 import { placesEditor } from "./places.js";
 import { rulesPanel } from "./rules.js";
-import { ask, closeButton, colourOf, counted, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
+import { ask, closeButton, colourOf, counted, disabledWhile, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
 
 const THRESHOLDS = {
   enter: ["Start threshold", "An action starts when its score reaches this", 0.05, 1, 0.01],
@@ -134,7 +135,8 @@ export async function manageView(page, main) {
     const region = regionEditor(start.region), places = placesEditor(camera), thresholds = camera ? thresholdsEditor(camera) : null;
     const wrong = h("p", { class: "wrong", role: "alert" });
     const tried = h("span", { class: "soft", role: "status" });
-    const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: attempt });
+    const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: () => disabledWhile(tryIt, attempt) });
+    const find = camera ? null : h("button", { type: "button", class: "button", text: "Find cameras", onclick: () => findCamera(takeFound) });
     const save = h("button", { type: "submit", class: "primary", text: camera ? "Save" : "Add" });
     const dialog = h("dialog", { "aria-labelledby": "edit-title" }, h("form", { class: "sheet", method: "dialog", novalidate: true, onsubmit: submit },
       h("header", {}, h("h2", { id: "edit-title", text: camera ? camera.name : "New camera" }),
@@ -146,7 +148,7 @@ export async function manageView(page, main) {
         repeats,
         field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
         field("user", "User", user), field("password", "Password", password, "Stored in a private file; never shown again.")),
-      h("div", { class: "row" }, tryIt, tried),
+      h("div", { class: "row" }, find ?? "", tryIt, tried),
       region.element, places.element, thresholds?.element, wrong,
       h("div", { class: "row" }, h("button", { type: "button", class: "button", text: "Cancel", onclick: () => dialog.close() }), save)));
 
@@ -159,10 +161,18 @@ export async function manageView(page, main) {
       return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, models: same ? null : models, per_person: perPerson.value, privacy: privacy.value, count: count.checked, region: region.region(), ...places.values(), ...chosen };
     }
 
+    /** Takes a stream that was found, and shows a still of it. */
+    function takeFound(found) {
+      address.value = found.address;
+      user.value = found.user;
+      password.value = found.password;
+      if (!name.value) name.value = found.name.slice(0, 60);
+      disabledWhile(tryIt, attempt);
+    }
+
     function showStill(url) { region.show(url); places.show(url); }
 
     async function attempt() {
-      tryIt.disabled = true;
       wrong.textContent = "";
       setText(tried, "Opening …");
       try {
@@ -172,14 +182,11 @@ export async function manageView(page, main) {
         setText(tried, "");
         wrong.textContent = error.message;
       }
-      tryIt.disabled = false;
     }
 
     async function submit(event) {
       event.preventDefault();
-      save.disabled = true;
-      wrong.textContent = await put(camera?.name ?? null, change()) ?? "";
-      save.disabled = false;
+      wrong.textContent = await disabledWhile(save, () => put(camera?.name ?? null, change())) ?? "";
       if (!wrong.textContent) dialog.close();
     }
 

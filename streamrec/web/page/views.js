@@ -12,13 +12,22 @@ export const views = {
   },
   cameras: { link: "Cameras", show: (page, main) => camerasView(page, main) },
   camera: { under: "cameras", title: (name) => name, show: (page, main, name) => cameraView(page, main, name) },
-  events: { link: "Events", title: () => "Events", show: (page, main, query) => eventsView(page, main, new URLSearchParams(query)) },
+  // "#/events/ID" opens that event, "#/events/camera=door" those of a camera.
+  events: { link: "Events", title: () => "Events", show: (page, main, given) => eventsView(page, main, given) },
   machines: {
     link: "Machines", title: () => "Machines", allowed: (session) => session.fleet,
     show: async (page, main) => (await import("./machines.js")).machinesView(page, main),
   },
+  notifications: {
+    link: "Notifications", title: () => "Notifications", allowed: (session) => session.receivers,
+    show: async (page, main) => (await import("./notifications.js")).notificationsView(page, main),
+  },
   manage: {
     link: "Manage", title: () => "Manage", allowed: (session) => session.editable,
     show: async (page, main) => (await import("./manage.js")).manageView(page, main),
+  },
+  users: {
+    link: "Users", title: () => "Users", allowed: (session) => session.users,
+    show: async (page, main) => (await import("./users.js")).usersView(page, main),
   },
 };

@@ -106,6 +106,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
         "train clips --out new.safetensors --run clips",
         "crossval clips --out clips",
         "export tiny.safetensors --out same.safetensors",
+        "webpage tiny.safetensors --out tiny.safetensors",
         "calibrate tiny.safetensors --background film.mp4 --out same.safetensors",
         "familiar tiny.safetensors film.mp4 --out tiny.safetensors",
         "tune metrics.csv --model tiny.safetensors --out metrics.csv",

@@ -11,9 +11,12 @@ from streamrec.errors import HistoryError, SettingsError
 from streamrec.events.arming import ArmingRules, Profile, Schedule
 from streamrec.events.rules import Pattern
 from streamrec.notify.arming import Arming
+from streamrec.outputs.fleet.ledger import Ledger
+from streamrec.outputs.fleet.records import Batch
 from streamrec.outputs.history import arming_store
 from streamrec.outputs.history.records import Entry, Outcome
 from streamrec.outputs.history.store import History
+from tests.helpers.fleet import Camera, ended, started
 from tests.integration.notify.test_gate import ByLabel, Watching
 from tests.integration.outputs.history.test_store import wait_for
 
@@ -58,7 +61,7 @@ def test_no_receiver_is_notified_of_what_is_not_armed_and_it_is_kept_with_the_re
     watching.happens("fight")
     arming.choose("armed", by="test")
     watching.happens("fight")
-    arming.snooze("door", "fight", 10, by="test")
+    arming.snooze("door", "fight", 10)
     watching.happens("fight")
     third, second, first = watching.history.query()
     assert first.reason == "not armed in profile disarmed, chosen by hand"
@@ -78,7 +81,7 @@ def test_what_was_chosen_survives_a_restart(path):
     with History(path) as history:
         first = Clocked(history)
         first.arming.choose("disarmed", 60, by="page")
-        first.arming.snooze("door", minutes=30, by="page")
+        first.arming.snooze("door", minutes=30)
         status = first.arming.status()
     with History(path) as history:
         second = Clocked(history)
@@ -111,7 +114,7 @@ def test_listeners_are_notified_of_each_change_once_and_of_its_end(clocked):
     clocked.arming.poll()
     clocked.arming.poll()
     assert clocked.changes[begun:] == ["disarmed", "home"]
-    clocked.arming.snooze("door", minutes=1, by="page")
+    clocked.arming.snooze("door", minutes=1)
     clocked.now += 61.0
     clocked.arming.poll()
     assert len(clocked.changes) == begun + 4 and clocked.warned == []
@@ -137,7 +140,7 @@ def test_profiles_that_change_while_it_runs_count_at_once(clocked):
         ({"snooze": "dor", "minutes": 5}, "dor: there is no such camera"),
         ({"snooze": ["door"], "minutes": 5}, "there is no such camera"),
         ({"snooze": "door", "label": "fal", "minutes": 5}, "fal: there is no such label; did you mean fall"),
-        ({"snooze": "door"}, "minutes: give a number from 0, or 1 to"),
+        ({"snooze": "door", "minutes": -5}, "minutes: give a number from 0, or 1 to"),
         ({"snooze": "door", "minutes": "5"}, "minutes: give a number"),
         ({"arm": "home"}, "give profile and minutes, or snooze, label and minutes"),
         (["home"], "give an object with profile"),
@@ -152,10 +155,10 @@ def test_a_wrong_choice_is_one_sentence_and_changes_nothing(clocked, request_, m
 
 
 def test_a_choice_that_cannot_be_written_does_not_count(clocked):
-    clocked.arming._history._database.writer.execute("PRAGMA query_only = 1")
+    clocked.arming._store._history._database.writer.execute("PRAGMA query_only = 1")
     with pytest.raises(HistoryError):
         clocked.arming.choose("disarmed", by="page")
-    clocked.arming._history._database.writer.execute("PRAGMA query_only = 0")
+    clocked.arming._store._history._database.writer.execute("PRAGMA query_only = 0")
     assert clocked.arming.profile == "home"
 
 
@@ -180,7 +183,7 @@ def test_only_the_newest_choices_are_kept(clocked, monkeypatch):
     monkeypatch.setattr(arming_store, "KEPT", 5)
     for _ in range(20):
         clocked.arming.choose("home", by="page")
-    assert clocked.arming._history.select("SELECT count(*) FROM arming") == [(5,)]
+    assert clocked.arming._store._history.select("SELECT count(*) FROM arming") == [(5,)]
 
 
 def test_a_history_that_was_deleted_gets_the_choices_again(watching, path):
@@ -217,3 +220,30 @@ def test_another_process_asks_through_the_history_and_gets_an_answer(watching, p
     assert done["arming"]["profile"] == "disarmed" and done["arming"]["chosen_by"] == "command line"
     assert wrong["error"].startswith("gate: there is no such camera") and "too old" in old["error"]
     assert watching.dispatcher.arming.profile == "disarmed"
+
+
+def test_a_fleets_event_that_comes_late_is_decided_by_what_was_in_force_when_it_began(path):
+    watching = Watching(path, ByLabel())
+    arming, now = watching.dispatcher.arming, [0.0]
+    arming._clock = lambda: now[0]
+    ledger = Ledger(watching.history, watching.dispatcher.write, clock=lambda: 5000.0)
+    claim = ledger.claim("site-1", "north", ("yard",))
+    for at, profile in ((900.0, "armed"), (1003.0, "disarmed"), (1006.0, "armed")):
+        now[0] = at
+        arming.choose(profile, by="page")
+    camera = Camera("yard")
+    camera.at(0.0)  # its first frame is of 1000 s
+    results = [camera.at(at, *events) for at, *events in (
+        (1.0, started(1.0)), (2.0, ended(1.0, 2.0)), (4.0, started(4.0)), (7.0, ended(4.0, 7.0)), (8.0, started(8.0))
+    )]  # fmt: skip
+    ledger.save(Batch(group="site-1", epoch=claim.epoch, results=tuple(results)))
+    found = [(entry.started, entry.decision) for entry in watching.history.query()[::-1]]
+    assert found == [(1001.0, Outcome.deliver), (1004.0, Outcome.keep), (1008.0, Outcome.deliver)]
+    assert [kind for _, kind in watching.queued] == ["started", "ended", "started"]
+    watching.dispatcher.close()
+
+
+def test_a_change_of_the_file_is_reported_once(watching):
+    watching.dispatcher.use_arming(HOME)
+    watching.dispatcher.use_arming(HOME)
+    assert watching.logged == ["[arming] has changed: the profile home is in force"]

@@ -193,3 +193,16 @@ def test_wrong_settings_are_one_sentence(wrong, says):
     with pytest.raises(SinkError) as error:
         FrigateSettings(**wrong)
     assert str(error.value).startswith(says)
+
+
+def test_a_test_logs_in_and_compares_the_names_of_cameras_and_creates_nothing(make):
+    with frigate("front_door", "yard", user="nvr", password="hunter22") as server:
+        house = make(server.url, user="nvr", password="hunter22", camera_names=(("door", "front_door"),))
+        house.receiver.camera("door", ["fight"])
+        assert house.receiver.test() == "it answers, and has 2 cameras"
+        house.receiver.camera("attic", ["fight"])
+        with pytest.raises(
+            delivery.Undelivered, match="Frigate has no camera attic: camera_names may map it"
+        ):
+            house.receiver.test()
+        assert server.events == {}

@@ -64,7 +64,7 @@ class Watching:
         self.history = self.dispatcher.history
         self.history.receivers = ("bell",)
         self.bell = Bell()
-        self.dispatcher._receivers.append(self.bell)
+        self.dispatcher.receivers["bell"] = self.bell
         self.dispatcher.on_event(lambda event: self.listed.append(event.entry))
         self.dispatcher.camera("door", model="fight", actions=["keep", "hold", "fight"])
         self.now = 0.0

@@ -236,3 +236,10 @@ def test_the_tables_of_cameras_toml_keep_their_secrets(tmp_path):
     path.write_text('[[camera]]\nname="door"\naddress="0"\n[[http]]\nstart_url="http://nvr/"\nheaders=["a"]')
     with pytest.raises(SettingsError, match=r"\[http\]: headers: give a table of texts"):
         read_watchfile(path, {}).settings("http", HttpTriggerSettings)
+
+
+def test_a_test_sends_a_start_and_an_end_of_nothing(make):
+    nvr = make.nvr()
+    house = make(start_url=f"http://{nvr.place}/{{state}}/{{label}}", end_url=f"http://{nvr.place}/{{state}}")
+    assert house.receiver.test() == "it took the start and the end"
+    assert [path for _, path, *_ in nvr.got] == ["/started/test", "/ended"]

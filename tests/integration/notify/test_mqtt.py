@@ -16,12 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamrec.core import failures
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery
 from streamrec.notify import mqtt as rooms
 from streamrec.notify.discovery import topic_of
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings
-from streamrec.outputs.history.store import History
+from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 from tests.helpers.cameras import free_port
@@ -85,6 +88,7 @@ class Listener:
 
     def __init__(self, port: int) -> None:
         self.so: dict[str, str] = {}
+        self.pictures: dict[str, bytes] = {}  # the payloads as they came
         self.came: list[tuple[str, str]] = []
         self._changed = threading.Condition()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="listener")
@@ -96,8 +100,11 @@ class Listener:
 
     def _hear(self, client, data, message) -> None:
         with self._changed:
-            self.so[message.topic] = message.payload.decode()
-            self.came.append((message.topic, message.payload.decode()))
+            # A picture is no text.
+            payload = message.payload.decode("utf-8", "backslashreplace")
+            self.so[message.topic] = payload
+            self.pictures[message.topic] = message.payload
+            self.came.append((message.topic, payload))
             self._changed.notify_all()
 
     def wait(self, found: Callable[[], object], seconds: float = 30.0) -> None:
@@ -220,9 +227,11 @@ def test_home_assistant_finds_a_device_with_its_sensors(tmp_path, house, listen)
         assert found["device"]["name"] == "Hof, hinten"
         assert found["device"]["identifiers"] == [f"streamrec_{topic_of('Hof, hinten')}"]
         assert found["origin"]["name"] == "streamrec"
-        kinds = sorted((c["platform"], c["name"]) for c in found["components"].values())
+        # Without pictures, the entities of an earlier process are removed: nothing but their platform is left.
+        assert [c["platform"] for c in found["components"].values() if len(c) == 1] == ["image", "camera"]
+        components = [c for c in found["components"].values() if len(c) > 1]
+        kinds = sorted((c["platform"], c["name"]) for c in components)
         assert kinds == [("binary_sensor", "fight"), ("binary_sensor", "state"), ("sensor", "State")]
-        components = found["components"].values()
         assert len({c["unique_id"] for c in components}) == len({c["state_topic"] for c in components}) == 3
         ear.wait(lambda: all(c["state_topic"] in ear.so for c in components if c["platform"] != "sensor"))
         for component in components:
@@ -239,6 +248,41 @@ def test_home_assistant_finds_a_device_with_its_sensors(tmp_path, house, listen)
         late.wait(lambda: "streamrec/status" in late.so)
         time.sleep(0.3)
         assert set(late.so) <= {"streamrec/status", "streamrec/events"}
+
+
+@needs_broker
+def test_home_assistant_shows_the_picture_of_the_last_event(tmp_path, listen):
+    port = free_port()
+    settings = DispatchSettings(
+        history=HistorySettings(file=str(tmp_path / "events.db")),
+        mqtt=MqttSettings(
+            host="127.0.0.1", port=port, pictures=True, public_url="https://cameras.example.org"
+        ),
+    )
+    topic, config = "streamrec/door/picture", "homeassistant/device/streamrec_door/config"
+    said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
+    with broker(tmp_path, port):
+        with Dispatcher(settings, lambda message: None) as watching:
+            watching.camera("door", model="fight", actions=["fight", "picture"])
+            watching.write(
+                Result(Frame(np.zeros((48, 64, 3), np.uint8), 0, 1.0, 0, "door"), said, (STARTED,))
+            )
+            ear = listen(port)
+            ear.wait(lambda: topic in ear.so and ear.events() and config in ear.so)
+            assert watching.receivers["mqtt"].test() == "the broker confirmed it, at streamrec/test"
+        assert ear.pictures[topic].startswith(b"\xff\xd8")
+        (event,) = ear.events()[:1]
+        assert json.loads(ear.so[f"{topic}/event"])["id"] == event["data"]["id"]
+        assert event["link"] == f"https://cameras.example.org/#/events/{event['data']['id']}"
+        found = {c["platform"]: c for c in json.loads(ear.so[config])["components"].values()}
+        assert (found["image"]["image_topic"], found["image"]["content_type"]) == (topic, "image/jpeg")
+        assert found["camera"]["topic"] == topic
+        assert "streamrec/door/picture_action" in ear.so
+        with Dispatcher(
+            replace(settings, mqtt=replace(settings.mqtt, pictures=False)), lambda message: None
+        ) as one:
+            one.camera("door", model="fight", actions=["fight"])
+            ear.wait(lambda: ear.so[topic] == "")  # nothing of it stays at the broker
 
 
 @needs_broker
@@ -360,7 +404,7 @@ def test_a_broker_that_misbehaves_is_told_once_and_when_it_works_again(
     tmp_path, house, monkeypatch, behave, says
 ):
     monkeypatch.setattr(rooms, "_CONFIRM_SECONDS", 0.5)
-    monkeypatch.setattr(delivery, "_LONGEST_STEADY", 1.0)
+    monkeypatch.setattr(failures, "_LONGEST_STEADY", 1.0)
 
     def answer(connection: socket.socket) -> None:
         connection.recv(4096)

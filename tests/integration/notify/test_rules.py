@@ -278,7 +278,7 @@ def test_receivers_know_which_rules_a_camera_may_report(path):
             del actions_of[name]
 
     watching = Watching(path, cameras=("bath", "hall"))
-    watching.dispatcher._receivers.append(Ear())
+    watching.dispatcher.receivers["ear"] = Ear()
     for camera in watching.cameras:
         watching.dispatcher.camera(camera, model="fall", live=False, actions=["fall"])
     assert actions_of == {"bath": ("fall",), "hall": ("fall",)}

@@ -23,14 +23,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
 from streamrec.core.failures import FailureReporter
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.notify.webhook import Webhook, WebhookSettings, key_of, sign
-from streamrec.outputs.history.store import History
+from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 from tests.helpers.cameras import free_port
@@ -39,6 +42,7 @@ from tests.helpers.http_server import QuietHandler
 from tests.helpers.paths import ROOT
 
 SECRET = "whsec_" + base64.b64encode(b"sixteen letters and more").decode()
+SCHEMA = ROOT / "streamrec" / "outputs" / "schemas" / "event.json"
 HIDDEN = "T0KEN-in-the-path"
 
 
@@ -197,6 +201,36 @@ def test_the_signature_is_that_of_standard_webhooks():
     signed = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signed == "v1," + base64.b64encode(expected.digest()).decode()
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_picture_comes_with_the_start_and_is_signed_with_it(tmp_path):
+    with receiving() as receiver:
+        settings = WebhookSettings(
+            url=f"http://127.0.0.1:{receiver.port}/", secret=SECRET, picture=True,
+            public_url="https://cameras.example.org/page",
+        )  # fmt: skip
+        after = DispatchSettings(
+            history=HistorySettings(file=str(tmp_path / "events.db")), webhooks=(settings,)
+        )
+        said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
+        with Dispatcher(after, lambda message: None) as one:
+            for event in (ActionStarted("fight", 1.0, 0.7), ActionEnded("fight", 2.0, 1.0, 0.7)):
+                frame = Frame(np.zeros((480, 640, 3), np.uint8), 1, event.timestamp, 0, "door")
+                one.write(Result(frame, said, (event,)))
+            started, ended = receiver.wait(2)
+            assert one.receivers[settings.receiver].test() == "it answered 200"
+    jsonschema.validate(started, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert started["picture"]["type"] == "image/jpeg"
+    assert base64.b64decode(started["picture"]["data"]).startswith(b"\xff\xd8")
+    assert "picture" not in ended
+    assert (
+        started["link"] == ended["link"] == f"https://cameras.example.org/page/#/events/{ended['data']['id']}"
+    )
+    headers, body, _ = receiver.got[0]
+    assert (
+        sign(SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+        == headers["webhook-signature"]
+    )
 
 
 @pytest.mark.parametrize("trouble", [500, 503, 404, 429, 301, "hang", "cut"])
@@ -508,7 +542,7 @@ def test_no_secret_is_shown(house, tmp_path):
 
 WRITER = """
 import sys, numpy as np
-from streamrec.outputs.history.store import History
+from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.notify import delivery
 from streamrec.notify.webhook import Webhook, WebhookSettings
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result

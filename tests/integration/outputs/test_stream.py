@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import av
 import cv2
@@ -20,6 +22,7 @@ from streamrec.settings.evidence import Privacy
 from streamrec.settings.stream import StreamSettings
 from streamrec.types import Frame, Prediction, Result
 from tests.helpers.cameras import free_port, rtsp_receiver
+from tests.helpers.certificates import make_certificate
 from tests.helpers.rtsp_server import read_stamp, stamp
 
 WIDTH, HEIGHT, FPS = 320, 240, 15
@@ -119,7 +122,7 @@ def test_the_overlay_is_drawn_and_privacy_blurs_what_is_below_it():
     with rtsp_receiver() as server:
         for name, overlay in (("plain", False), ("drawn", True)):
             out = StreamOut(StreamSettings(to=str(server), overlay=overlay))
-            out.set_privacy("door", Privacy.blur)
+            out.threads.set_privacy("door", Privacy.blur)
             with fed(out, lambda n: result_of(n, image=noise)):
                 picture = frames_of(str(server).replace("/door", "/seen"), 4)[-1].to_ndarray(format="gray")
                 seen[name] = float(np.abs(np.diff(picture.astype(int), axis=1)).max())
@@ -200,6 +203,50 @@ def test_a_server_that_never_answers_is_left_at_the_deadline():
     ):
         Publisher(StreamSettings(to=address).target("door"), SDP, seconds=0.2)
     over.set()
+
+
+@contextlib.contextmanager
+def answering_by_tls(folder: Path, *, also: str) -> Iterator[tuple[int, Path]]:
+    """The port of a server that takes one stream by TLS, and its certificate, which is for the names in ``also``."""
+    certificate, key = make_certificate(folder, "camera.example", also=also)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with context.wrap_socket(connection, server_side=True) as secure:
+                for answer in GOOD:
+                    secure.recv(65536)
+                    secure.sendall(answer)
+                secure.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], certificate
+    thread.join(10.0)
+
+
+def test_rtsps_publishes_to_a_server_whose_certificate_is_trusted(tmp_path):
+    with answering_by_tls(tmp_path, also="IP:127.0.0.1") as (port, certificate):
+        target = StreamSettings(to=f"rtsps://127.0.0.1:{port}/door").target("door")
+        context = ssl.create_default_context(cafile=certificate)
+        with contextlib.closing(Publisher(target, SDP, context=context)) as publisher:
+            publisher.send(b"\x80\x60" + b"\0" * 20)
+
+
+@pytest.mark.parametrize(
+    ("also", "trusted", "reason"),
+    [("IP:127.0.0.1", False, "self-signed certificate"), ("DNS:other.example", True, "IP address mismatch")],
+)
+def test_rtsps_refuses_a_certificate_of_a_stranger_or_of_another_name(tmp_path, also, trusted, reason):
+    with answering_by_tls(tmp_path, also=also) as (port, certificate):
+        target = StreamSettings(to=f"rtsps://me:s3cret@127.0.0.1:{port}/door").target("door")
+        context = ssl.create_default_context(cafile=certificate if trusted else None)
+        with pytest.raises(NotPublished, match=f"its certificate is not trusted .*{reason}") as refused:
+            Publisher(target, SDP, context=context)
+        assert "s3cret" not in refused.value.reason
 
 
 def test_a_server_that_stops_reading_holds_up_nobody_but_its_own_thread(monkeypatch):

@@ -57,7 +57,9 @@ def test_no_answer_to_a_viewer_of_one_camera_names_another(page):
         "events?camera=", f"events?after={hidden}&limit=500", f"events/{hidden}", f"events/{hidden}/clip",
         f"events/{hidden}/thumbnail", f"picture?camera={HIDDEN}", f"picture?camera=door&camera={HIDDEN}",
         "picture?camera=nowhere", "settings", f"settings/whole?camera={HIDDEN}", "corrections", "teach", "fleet",
-        "../../metrics", "openapi.json",
+        "../../metrics", "openapi.json", f"events/{hidden}/similar", f"export?event={hidden}",
+        f"export/size?event={hidden}", f"events/{hidden}/recordings", f"events/{hidden}/recordings/during", "arming",
+        "receivers", "discovery", "users", "audit",
     ]  # fmt: skip
     answers = {}
     with as_token(page, "door") as client:
@@ -150,3 +152,66 @@ def test_an_expired_token_opens_nothing_and_closes_what_it_opened(page):
 
 def _until(account, expires):
     return replace(account, expires=expires)
+
+
+class TestUsers:
+    def test_an_admin_adds_changes_and_removes_users_and_what_they_have_open_ends(self, page):
+        with page.logged_in("ann") as ann, page.client(headers={"Origin": page.url}) as eve:
+            new = {"name": "Eve", "role": "viewer", "cameras": ["door"], "password": PASSWORD}
+            assert ann.post("/api/v1/users/user", json=new).status_code == 200
+            assert (
+                ann.post("/api/v1/users/user", json={**new, "name": "eve"}).status_code == 422
+            )  # the same name
+            assert eve.post("/api/v1/login", json={"name": "eve", "password": PASSWORD}).status_code == 204
+            assert [one["name"] for one in eve.get("/api/v1/cameras").json()["cameras"]] == ["door"]
+            listed = ann.put("/api/v1/users/user", json={**new, "cameras": None, "password": ""}).json()[
+                "accounts"
+            ]
+            assert ann.post("/api/v1/users/user", json={**new, "name": " "}).status_code == 422
+            assert [one["cameras"] for one in listed if one["name"] == "Eve"] == [None]
+            assert eve.get("/api/v1/cameras").status_code == 401  # the session was begun with other rights
+            assert "scrypt" not in str(listed) and "sha256" not in str(listed)
+            assert ann.request("DELETE", "/api/v1/users/user", json={"name": "Eve"}).status_code == 200
+            assert eve.post("/api/v1/login", json={"name": "eve", "password": PASSWORD}).status_code == 401
+            whats = [one["what"] for one in ann.get("/api/v1/audit").json()["lines"]]
+        assert whats == ["log-in", "user removed", "user changed", "log-in", "user added", "log-in"]
+
+    def test_a_token_is_shown_once_and_opens_nothing_after_its_removal(self, page):
+        with page.logged_in("ann") as ann:
+            new = {"name": "prom", "role": "viewer", "cameras": ["door"], "expires": "2099-01-01T00:00:00Z"}
+            made = ann.post("/api/v1/users/token", json=new).json()["token"]
+            assert made not in ann.get("/api/v1/users").text
+            with page.client(headers={"Authorization": f"Bearer {made}"}) as program:
+                assert program.get("/metrics").status_code == 200
+                assert ann.request("DELETE", "/api/v1/users/token", json={"name": "prom"}).status_code == 200
+                assert program.get("/metrics").status_code == 401  # the replay of a removed token
+            past = ann.post("/api/v1/users/token", json={**new, "expires": "2020-01-01T00:00:00Z"})
+            assert past.status_code == 422
+            for far in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+                assert ann.post("/api/v1/users/token", json={**new, "expires": far}).status_code == 422
+            text = page.access_path.with_name("page.audit.jsonl").read_text()
+        assert made not in text and PASSWORD not in text
+
+    def test_the_last_admin_stays_and_an_admin_has_no_chosen_cameras(self, page):
+        with page.logged_in("ann") as ann:
+            remove = lambda kind, name: ann.request("DELETE", f"/api/v1/users/{kind}", json={"name": name})  # noqa: E731
+            assert remove("token", "admin").status_code == 200
+            last = remove("user", "ann")
+            assert last.status_code == 422 and "last admin" in last.json()["error"]["message"]
+            demoted = ann.put("/api/v1/users/user", json={"name": "ann", "role": "viewer"})
+            assert demoted.status_code == 422
+            chosen = ann.put("/api/v1/users/user", json={"name": "ben", "role": "admin", "cameras": ["door"]})
+            assert (
+                chosen.status_code == 422 and "an admin sees all cameras" in chosen.json()["error"]["message"]
+            )
+
+    def test_a_viewer_gets_none_of_it(self, page):
+        with page.logged_in("ben") as ben:
+            assert ben.get("/api/v1/session").json()["users"] is False
+            body = {"name": "ben", "role": "admin"}
+            for method, path in [
+                ("GET", "users"), ("POST", "users/user"), ("PUT", "users/user"), ("DELETE", "users/user"),
+                ("POST", "users/token"), ("DELETE", "users/token"), ("GET", "audit"),
+            ]:  # fmt: skip
+                answer = ben.request(method, f"/api/v1/{path}", json=body)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_allowed"), path

@@ -11,9 +11,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from streamrec.web.access_control import cookies_of
-from streamrec.web.auth import Access, hash_password, make_token
+from streamrec.web.auth import Access
 from streamrec.web.sessions import Sessions
-from tests.helpers.pages import PASSWORD, wait_for
+from tests.helpers.pages import PASSWORD, hash_password, make_token, wait_for
 from tests.integration.web.attacks import cookie_in
 
 OTHER = "another horse battery"

@@ -514,6 +514,24 @@ class TestEvents:
         tab.get_by_label("Time", exact=True).select_option("Last hour")
         wait_for(lambda: 28 <= tab.locator("button.event").count() <= 32)
 
+    def test_a_second_opinion_is_text_and_what_leaves_the_machine_is_said(self, open_page, look):
+        page = open_page("door")
+        page.live.leaves = "up to 4 frames of all events are sent to models.example"
+        said = '<img src=x onerror="document.title=1"> They hug.'
+        now = time.time()
+        page.live.history.add(
+            Entry(
+                id=new_id(now), camera="door", model="m", label="fight", started=now - 9, ended=now - 5,
+                confidence=0.8, judgment="no", opinion=said, judged_by="eye at home",
+            )
+        )  # fmt: skip
+        page.live.history.drain(5.0)
+        tab = look(f"{page.url}/#/events")
+        tab.get_by_text("Second opinion: up to 4 frames of all events are sent to models.example.").wait_for()
+        tab.get_by_text("2nd opinion: no").click()
+        tab.get_by_text(f"no: {said} (eye at home)").wait_for()
+        assert tab.locator("img[src=x]").count() == 0 and tab.title() != "1"
+
     def test_the_clip_of_an_event_plays(self, kept, look):
         tab = look(kept.url)
         tab.locator("button.event").first.click()

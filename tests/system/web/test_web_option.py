@@ -86,7 +86,8 @@ def test_access_writes_a_file_that_opens_the_page(tmp_path):
     done = streamrec("access", path, input="correct horse battery\n")
     assert done.returncode == 0 and "battery" not in done.stderr + path.read_text()
     done = streamrec("access", path, "--token")
-    token = done.stderr.split()[-1]
+    token = done.stdout.strip()
+    assert token not in done.stderr  # so that a program can take it
     from streamrec.web.auth import Access
 
     access = Access.read(path, {})

@@ -25,6 +25,9 @@ class Page(View):
     def write_event(self, event: Any) -> None:
         self.events.append(event)
 
+    def write_opinion(self, entry: Any) -> None:
+        self.events.append(f"opinion on {entry}")
+
     def write_health(self, name: str, health: Any) -> None:
         self.states.append((name, health))
 
@@ -41,6 +44,9 @@ class Keeper:
 
     def on_event(self, listener: Any) -> None:
         self.listener = listener
+
+    def on_opinion(self, listener: Any) -> None:
+        self.opinion_listener = listener
 
     def write(self, result: str) -> str:
         return f"{result} without events"
@@ -73,8 +79,9 @@ def test_events_and_states_go_to_all_views():
     page = Page()
     run = opened(page)
     run.dispatcher.listener("wave")
+    run.dispatcher.opinion_listener("wave")
     run.outputs.write_health("door", "live")
-    assert page.events == run.terminal.events == ["wave"]
+    assert page.events == run.terminal.events == ["wave", "opinion on wave"]
     assert page.states == run.terminal.states == [("door", "live")]
 
 

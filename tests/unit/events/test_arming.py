@@ -238,27 +238,36 @@ class TestByHand:
 class TestSnooze:
     def test_a_camera_or_a_label_is_not_armed_for_a_while(self):
         noon = at("2026-06-01T12:00")
-        state = snooze(ArmingState(), Snooze(camera="door", label="fight", until=noon + 1800.0), noon, "page")
+        state = snooze(ArmingState(), Snooze(camera="door", label="fight", until=noon + 1800.0), noon)
         refused = answer(rules(), state, event("door"), noon)
         assert refused.reason == "fight of door is snoozed until 12:30"
         assert answer(rules(), state, event("door", "fall"), noon).armed
         assert answer(rules(), state, event("door"), noon + 1800.0).armed
-        whole = snooze(state, Snooze(camera="door", until=noon + 86_400.0), noon, "page")
+        whole = snooze(state, Snooze(camera="door", until=noon + 86_400.0), noon)
         assert answer(rules(), whole, event("door", "fall"), noon).reason == (
             "door is snoozed until 2026-06-02 12:00"
         )
 
+    def test_a_snooze_may_last_until_it_is_ended(self):
+        state = snooze(ArmingState(), Snooze(camera="door"), 0.0)
+        assert answer(rules(), state, event("door"), 1e10).reason == "door is snoozed"
+        assert snooze(state, Snooze(camera="door", until=5.0), 5.0).snoozes == ()
+
+    def test_a_snooze_does_not_change_where_the_profile_was_chosen(self):
+        chosen = choose(ArmingState(), DISARMED, None, 0.0, "page")
+        assert snooze(chosen, Snooze(camera="door", until=60.0), 1.0).by == "page"
+
     def test_a_second_snooze_takes_the_place_of_the_first_and_one_in_the_past_ends_it(self):
-        first = snooze(ArmingState(), Snooze(camera="door", until=1000.0), 100.0, "page")
-        longer = snooze(first, Snooze(camera="door", until=2000.0), 200.0, "mqtt")
-        assert [one.until for one in longer.snoozes] == [2000.0] and longer.by == "mqtt"
-        assert snooze(longer, Snooze(camera="door", until=0.0), 300.0, "page").snoozes == ()
+        first = snooze(ArmingState(), Snooze(camera="door", until=1000.0), 100.0)
+        longer = snooze(first, Snooze(camera="door", until=2000.0), 200.0)
+        assert [one.until for one in longer.snoozes] == [2000.0]
+        assert snooze(longer, Snooze(camera="door", until=0.0), 300.0).snoozes == ()
         assert choose(longer, DISARMED, None, 3000.0, "page").snoozes == ()
 
 
 def test_the_overview_says_what_of_each_camera_is_armed_and_why_not():
     noon = at("2026-06-01T12:00")
-    state = snooze(ArmingState(), Snooze(camera="door", label="fall", until=noon + 60.0), noon, "page")
+    state = snooze(ArmingState(), Snooze(camera="door", label="fall", until=noon + 60.0), noon)
     cameras = {
         "door": [("", "fall"), ("", "fight")],
         "bath": [("", "fight")],

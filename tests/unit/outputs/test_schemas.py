@@ -25,7 +25,7 @@ def printed(*words: str) -> dict:
 
 
 LINES, EVENT = printed(), printed("event")
-SHAPES = {name: LINES["$defs"][name] for name in ("prediction", "started", "ended", "state")}
+SHAPES = {name: LINES["$defs"][name] for name in ("prediction", "started", "ended", "state", "opinion")}
 
 
 def written(*, clock=None) -> list[dict]:
@@ -45,6 +45,11 @@ def written(*, clock=None) -> list[dict]:
     with JsonLines(text, clock=clock) as lines:
         for state in SourceState:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
+        entry = Entry(
+            id="1", camera="door", model="fight", label="fight", started=0.5, confidence=0.9, judgment="no",
+            opinion="They hug.", judged_by="eye at home",
+        )  # fmt: skip
+        lines.write_opinion("door", entry.to_dict())
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
         where = (0.1, 0.2, 0.9, 0.4), np.full((17, 3), 0.5, np.float32), 0.75
         people = (Person(3, *where, (says, None), repetitions=2, count=4, period=1.5), Person(4, *where))
@@ -75,6 +80,7 @@ def test_every_line_is_as_the_schema_says(clock):
     lines = written(clock=clock)
     assert {(line["type"], line.get("event")) for line in lines} == {
         ("state", None),
+        ("opinion", None),
         ("prediction", None),
         ("event", "started"),
         ("event", "ended"),
@@ -87,7 +93,7 @@ def test_each_of_several_models_has_a_line_of_its_own_and_a_single_one_no_name()
     *alone, hands, legs, started, ended = written()
     assert [line["model"] for line in (hands, legs, started, ended)] == ["hands", "legs", "hands", "legs"]
     assert hands["repetitions"] == 2 and "repetitions" not in legs
-    assert not any("model" in line for line in alone)
+    assert not any("model" in line for line in alone if line["type"] != "opinion")
 
 
 def test_people_stand_in_the_first_line_of_a_frame_and_only_where_they_are_followed():

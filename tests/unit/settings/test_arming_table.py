@@ -1,4 +1,4 @@
-"""The table [arming] of cameras.toml, and what is said of a mistake in it."""
+"""The table [arming] of cameras.toml, and the sentence about a mistake in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamrec.settings.cameras_file import read_after, read_watchfile
 CAMERA = '[[camera]]\nname = "door"\naddress = "0"\n'
 GOOD = """
 [arming]
-time_zone = "Europe/Berlin"
+timezone = "Europe/Berlin"
 usual = "home"
 [[arming.profile]]
 name = "home"
@@ -69,10 +69,10 @@ PROFILE = '[[arming.profile]]\nname = "home"\n'
         ("arming = 5", "arming: it is no table"),
         ("[arming]\nzone = 'x'", r"\[arming\]: zone: there is no such key"),
         (
-            "[arming]\ntime_zone = 'Mars/Base'",
-            r'time_zone: give a name like "Europe/Berlin", not \'Mars/Base\'',
+            "[arming]\ntimezone = 'Mars/Base'",
+            r'timezone: give a name like "Europe/Berlin", not \'Mars/Base\'',
         ),
-        ("[arming]\ntime_zone = '../../etc/passwd'", "time_zone: give a name like"),
+        ("[arming]\ntimezone = '../../etc/passwd'", "timezone: give a name like"),
         ("[arming]\nusual = 'hom'\n" + PROFILE + "armed = true", "usual: hom: .* did you mean home"),
         ("[arming]\nprofile = 3", r"profile: it is no list of tables; write \[\[arming.profile\]\]"),
         (PROFILE, "arming.profile 'home': armed: it is missing"),
@@ -80,7 +80,10 @@ PROFILE = '[[arming.profile]]\nname = "home"\n'
         (PROFILE + "armed = [{camera = 'dor'}]", "armed: camera: dor: .*did you mean door"),
         (PROFILE + "armed = [{cam = 'door'}]", "armed: cam: there is no such key"),
         ("[[arming.profile]]\narmed = true", "arming.profile 1: name: it is missing"),
-        ("[[arming.profile]]\nname = 'armed'\narmed = true", "every file has it; choose another name"),
+        (
+            "[[arming.profile]]\nname = 'armed'\narmed = true",
+            "it has a meaning of its own; choose another name",
+        ),
         (PROFILE + "armed = true\n" + PROFILE + "armed = false", "it stands there twice"),
         ("[[arming.schedule]]\ndays = 'all'", "arming.schedule 1: profile: it is missing; there are armed"),
         ("[[arming.schedule]]\nprofile = 'armed'\ndays = 'monday'", 'days: give "weekdays", "weekend"'),

@@ -85,7 +85,7 @@ def test_the_table_fills_in_variables_and_keeps_their_secrets(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "sentence"),
     [
         ("", "to: it is missing"),
         ('to = "rtsp://h.local/x"\nkbit = 1', "kbit: give a whole number from 50"),
@@ -94,12 +94,12 @@ def test_the_table_fills_in_variables_and_keeps_their_secrets(tmp_path):
         ('to = "rtsp://me:s3cret@h.local/"', "the stream needs a name"),
     ],
 )
-def test_what_is_wrong_in_the_table_is_a_sentence_without_the_address(tmp_path, line, said):
+def test_what_is_wrong_in_the_table_is_a_sentence_without_the_address(tmp_path, line, sentence):
     path = tmp_path / "cameras.toml"
     path.write_text(f"{CAMERA}[stream]\n{line}\n")
     with pytest.raises(SettingsError, match=r"\[stream\]") as refused:
         DispatchSettings.of(read_watchfile(path, {}))
-    assert said in str(refused.value) and "s3cret" not in str(refused.value)
+    assert sentence in str(refused.value) and "s3cret" not in str(refused.value)
 
 
 def test_the_option_goes_over_the_table_and_privacy_is_of_both():

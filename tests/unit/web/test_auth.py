@@ -9,9 +9,10 @@ import pytest
 
 from streamrec.errors import SettingsError
 from streamrec.web.access_file import adding, edit
-from streamrec.web.auth import Access, hash_password, make_token, new_token, new_user
+from streamrec.web.auth import Access, new_token, new_user
 from streamrec.web.roles import Role
 from streamrec.web.sessions import ALL_TRIES, TRIES, LoginThrottle, Sessions
+from tests.helpers.pages import hash_password, make_token
 
 PASSWORD = "correct horse battery"
 
@@ -34,6 +35,8 @@ class TestPasswords:
     def test_a_short_password_is_refused_in_words(self):
         with pytest.raises(SettingsError, match="guessed too soon: take 10 or more"):
             hash_password("short")
+        with pytest.raises(SettingsError, match="there is no password: give one of 10 letters or more"):
+            hash_password("")
 
     def test_a_very_long_guess_costs_nothing(self):
         assert not Access.parse(hash_password(PASSWORD), "x").log_in("", "a" * 1_000_000)
@@ -92,8 +95,8 @@ class TestSessions:
         assert sessions.find(secret) is session  # it is used: twelve hours from here
         now[0] = 24 * 3600.0
         assert sessions.find(secret) is None
-        secret, _ = sessions.begin()
-        sessions.end(secret)
+        secret, session = sessions.begin()
+        sessions.end_this(session)
         assert sessions.find(secret) is None
 
     def test_there_is_a_bound(self):
@@ -115,6 +118,16 @@ class TestTries:
         assert waits == [0.0] * TRIES + [2.0, 4.0, 8.0, 16.0]
         throttle.succeeded("10.0.0.9")
         assert throttle.wait("10.0.0.9") == 0.0
+
+    def test_a_log_in_of_ones_own_gives_no_more_guesses_at_another_user(self):
+        throttle = LoginThrottle(clock=lambda: 0.0)
+        for _ in range(TRIES + 1):
+            throttle.failed("10.0.0.9", "ann")
+            throttle.succeeded("10.0.0.9", "ben")
+        assert throttle.wait("10.0.0.9", " Ann ") == 2.0
+        assert throttle.wait("10.0.0.9", "ben") == throttle.wait("10.0.0.8", "ann") == 0.0
+        throttle.succeeded("10.0.0.9", "ann")
+        assert throttle.wait("10.0.0.9", "ann") == 0.0
 
     def test_many_addresses_together_are_bounded_too(self):
         now = [0.0]

@@ -130,11 +130,12 @@ def test_what_an_event_is_based_on_is_shown_as_far_as_the_client_sees_it():
     others = {id: replace(entry, id=id, camera=camera) for id, camera in {"1": "door", "2": "yard"}.items()}
     live = LiveState()
     live.close()
-    live.history = SimpleNamespace(get=others.get)
+    live.history = SimpleNamespace(get=others.get, pictures=SimpleNamespace(has=lambda id: False))
     some = Identity("ben", Role.viewer, frozenset({"door"}))
-    assert live.event_for(some, entry)["based_on"] == ["1"]
-    assert live.event_for(Identity(), entry)["based_on"] == ["1", "2", "9"]
-    assert live.entry_for(some, "2") is None and live.entry_for(some, "1") is others["1"]
+    others["3"] = entry
+    assert live.entry_for(some, "3").based_on == ("1",)
+    assert live.entry_for(Identity(), "3").based_on == ("1", "2", "9")
+    assert live.entry_for(some, "2") is None and live.entry_for(some, "1").based_on == ("1",)
 
 
 class TestMessages:
@@ -144,7 +145,9 @@ class TestMessages:
             assert needs.allows(other, "yard"), kind
             assert needs.role is Role.viewer
         may = {kind: needs.allows(some, "yard") for kind, needs in websocket_hub.SENT.items()}
-        assert may == {"hello": True, "cameras": True, "pictures": False, "event": False, "fleet": False}
+        kept = (Cameras.named, Cameras.all)
+        refused = {kind for kind, needs in websocket_hub.SENT.items() if needs.cameras in kept}
+        assert refused == {kind for kind, allowed in may.items() if not allowed}
         assert not Needs(Role.viewer, Cameras.named).allows(some)  # a message that names no camera
 
     def test_one_that_says_nothing_is_not_sent(self):

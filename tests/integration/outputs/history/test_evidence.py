@@ -27,6 +27,7 @@ from streamrec.outputs.history import evidence as rooms
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Entry, Kind, new_id
 from streamrec.outputs.history.store import History
+from streamrec.outputs.privacy import shown_image, small_image
 from streamrec.settings.evidence import EvidenceSettings, Privacy
 from streamrec.types import ActionEnded, ActionStarted, Frame, Person, Prediction, Result
 from tests.helpers.paths import ROOT
@@ -319,14 +320,14 @@ class TestPrivacy:
             * np.sin(np.pi * np.arange(height) / fine)[:, None]
         )
         picture = np.repeat(face[..., None], 3, 2).astype(np.uint8)
-        kept = rooms._small(picture, 640, Privacy.blur).astype(float)
+        kept = small_image(picture, 640, Privacy.blur).astype(float)
         assert picture.std() > 50
         assert kept.std() < 8
         if width < height:
             picture = picture.transpose(1, 0, 2)
         half = np.zeros_like(picture)
         half[:, : half.shape[1] // 2] = 255  # what is large is still seen
-        kept = rooms._small(half, 640, Privacy.blur)
+        kept = small_image(half, 640, Privacy.blur)
         assert kept[:, : kept.shape[1] // 5].mean() > 180 and kept[:, -kept.shape[1] // 5 :].mean() < 70
 
     @pytest.mark.parametrize("size", [(640, 480), (1920, 1080)])
@@ -344,19 +345,19 @@ class TestPrivacy:
             part = kept[round(ymin * tall) : round(ymax * tall), round(xmin * wide) : round(xmax * wide)]
             return float(part.astype(float).std())
 
-        hidden = rooms._shown(result, 640, Privacy.blur_people)
+        hidden = shown_image(result, 640, Privacy.blur_people)
         assert contrast(hidden, *box) < 12 and contrast(hidden, 0.16, 0.38, 0.84, 0.62) < 12
         assert contrast(hidden, 0.5, 0.0, 0.6, 0.05) < 12  # who is not followed yet is hidden as well
         assert contrast(hidden, 0.0, 0.75, 1.0, 1.0) > 40 and (frame.image == stripes).all()
-        shown = rooms._shown(result, 640, Privacy.blur_others)
+        shown = shown_image(result, 640, Privacy.blur_others)
         assert contrast(shown, 0.22, 0.42, 0.78, 0.58) > 40
         assert contrast(shown, 0.0, 0.7, 1.0, 1.0) < 12 and contrast(shown, 0.0, 0.0, 1.0, 0.3) < 12
 
     def test_where_people_are_not_followed_the_whole_picture_is_blurred(self):
         result = result_of(0)
         for privacy in (Privacy.blur_people, Privacy.blur_others):
-            kept = rooms._shown(result, 640, privacy)
-            assert (kept == rooms._small(result.frame.image, 640, Privacy.blur)).all()
+            kept = shown_image(result, 640, privacy)
+            assert (kept == small_image(result.frame.image, 640, Privacy.blur)).all()
 
     def test_another_word_is_refused(self):
         with pytest.raises(SinkError, match="privacy is 'some': write full, blur or none"):

@@ -1,0 +1,1 @@
+"""Continuous recording: segments of video with retention."""

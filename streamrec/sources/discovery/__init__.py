@@ -1,0 +1,1 @@
+"""Finding cameras: those of the network that speak ONVIF, and the webcams of this machine."""
