@@ -3,7 +3,8 @@
     python -m benchmarks.recording --seconds 20
 
 Frames are recorded at their own pace, with the overlay and without; beside it, the packets of the same video are copied
-as a camera sends them, without decoding or encoding.
+as a camera sends them, without decoding or encoding. Then cameras are recognized by ``--model`` in turns with recording
+and without: as many as leave time to spare, and more than this machine can do.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from streamrec.outputs.recording.files import segments
 from streamrec.outputs.recording.recorder import Recorder
+from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.recording import RecordingSettings
 from streamrec.types import Frame, Prediction, Result
 
@@ -65,11 +67,48 @@ def copied(source: Path, target: Path, seconds: float) -> float:
     return (time.process_time() - cpu) / seconds
 
 
+TURN = 5.0  # seconds with a recording, and then without
+
+
+def recognized(recognizer: Recognizer, cameras: int, seconds: float) -> tuple[float, float]:
+    """Frames a second of all cameras together that are recognized without a recording, and with one of each."""
+    images, done = scenes(640, 480), [0, 0]
+    states = [recognizer.initial_state()] * cameras
+    begun, turn, camera = time.monotonic(), 0, 0
+    next_due = [0.0] * cameras
+    with tempfile.TemporaryDirectory() as place:
+        settings = RecordingSettings(folder=place, segment=60.0, kbit=8000)
+        recorder = Recorder(settings, log=print)
+        while (now := time.monotonic() - begun) < seconds:
+            if int(now / TURN) != turn:
+                turn = int(now / TURN)
+                recorder.close()
+                if turn % 2:
+                    recorder = Recorder(settings, log=print)
+                begun += time.monotonic() - begun - now  # opening and closing are no part of a turn
+            camera = min(range(cameras), key=next_due.__getitem__)
+            if now < next_due[camera]:
+                time.sleep(next_due[camera] - now)
+            now = time.monotonic() - begun
+            next_due[camera] = max(next_due[camera] + 1.0 / FPS, now - 1.0 / FPS)
+            number = round(FPS * now)
+            frame = Frame(images[number % len(images)], number, now, source=f"camera {camera}")
+            prediction, states[camera] = recognizer.step(frame, states[camera])
+            if turn % 2:
+                recorder.write(Result(frame, prediction))
+            done[turn % 2] += 1
+        recorder.close()
+    half = seconds / 2
+    return done[0] / half, done[1] / half
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--model", default="fight")
+    options = parser.parse_args()
+    seconds = options.seconds
     for width, height in ((640, 480), (1280, 720)):
         images = scenes(width, height)
         with tempfile.TemporaryDirectory() as place:
@@ -81,6 +120,13 @@ def main() -> None:
             source = segments(Path(place) / "as it is")[0].path
             cpu = copied(source, Path(place) / "copy.mp4", seconds)
             print(f"{width}x{height} packets copied: {100 * cpu:.2f} % of a core")
+    recognizer = Recognizer.load(options.model, threads=1)
+    for cameras in (1, 12):
+        without, recording = recognized(recognizer, cameras, 4.0 * seconds)
+        print(
+            f"{cameras} cameras, {options.model}: {without:.1f} frames a second, {recording:.1f} with recordings "
+            f"({recording / without:.3f})"
+        )
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class FeatureMemory:
     ...     frame = Frame(np.full((72, 96, 3), 4 * n, np.uint8), n, n / 15, 0, "door")
     ...     _, state = recognizer.step(frame, state)
     >>> len(memory.span("door", "synthetic", None, 1.0, 2.0).rows), memory.span("door", "other", None, 1.0, 2.0)
-    (3, None)
+    (4, None)
     """
 
     def __init__(self) -> None:

@@ -60,6 +60,7 @@ class _Group:
     epoch: int = 0
     machine: str = ""
     claimed: float = 0.0
+    number: int = 0  # of its newest batch
     # Held while it is written: a claim of the group waits for what is under way.
     lock: threading.RLock = field(default_factory=threading.RLock)
     saved: float | None = None  # time.monotonic() of its last save
@@ -132,7 +133,7 @@ class Ledger:
                 )
 
             made = self._on_disk(claim)
-            known.epoch, known.machine, known.claimed = made.epoch, machine, now
+            known.epoch, known.machine, known.claimed, known.number = made.epoch, machine, now, 0
             known.frames.clear()
             known.saved = self._monotonic()
             return made
@@ -140,8 +141,9 @@ class Ledger:
     def save(self, batch: Batch) -> float:
         """Take a batch; returns the head's time when it is on the disk.
 
-        Raises ``Superseded`` where another process has claimed the group, and ``LedgerAway`` where the disk does not
-        take it in time.
+        A batch that comes after a later one of its epoch was given up by the group, and is left out: what it holds has
+        come again, or will. Raises ``Superseded`` where another process has claimed the group, and ``LedgerAway`` where
+        the disk does not take it in time.
         """
         known = self._group(batch.group)
         with self._held(known, batch.group):
@@ -149,6 +151,9 @@ class Ledger:
                 with self._guard:
                     self.refused += 1
                 raise Superseded(batch.group, self._after(batch.group, batch.epoch))
+            if batch.number <= known.number:
+                return self._clock()
+            known.number = batch.number
             if self._history.stuck > self._patience:  # what it holds in memory must not grow
                 raise LedgerAway(self._history.trouble or "the head's disk does not take it")
             self._commit(batch, [self._unknown(result) for result in batch.results], batch.snapshots)

@@ -66,6 +66,7 @@ class Batch:
 
     group: str
     epoch: int
+    number: int  # of the batches of this epoch, from 1; what was not saved comes again in a later batch
     # Those with events, in order, and the newest of each camera.
     results: tuple[RemoteResult, ...] = ()
     # By camera: a packed ``pipeline.snapshot.CameraSnapshot``, of those that have gone on since the last batch.

@@ -88,6 +88,7 @@ class Saver:
         self._ledger, self._outbox, self._group = ledger, outbox, group
         self._clock, self._witness, self._monotonic, self._log = clock, witness, monotonic, log
         self.epoch = 0
+        self._number = 0  # of the last batch
         self.superseded: Superseded | None = None
         self.cut_off = False
         self._offers: list[Offer] = []
@@ -111,7 +112,7 @@ class Saver:
         began = self._clock.local()
         claim = self._ledger.claim(self._group, machine, cameras)
         self._clock.answered(claim.at, began=began, ended=self._clock.local())
-        self.epoch = claim.epoch
+        self.epoch, self._number = claim.epoch, 0
         self._saved = self._monotonic()
         return claim, {**claim.snapshots, **self._bring_left(claim.previous, cameras)}
 
@@ -167,6 +168,7 @@ class Saver:
         return Batch(
             group=self._group,
             epoch=self.epoch,
+            number=self._next(),
             results=results,
             snapshots=snapshots,
             cameras=status.cameras,
@@ -175,6 +177,10 @@ class Saver:
             waiting=len(self._outbox),
             interrupted=self._interrupted,
         )
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
 
     def _save(self, batch: Batch) -> None:
         began = self._clock.local()
@@ -229,21 +235,31 @@ class Saver:
         newest: dict[str, bytes] = {}
         if max([*(one.epoch for one in left), *(epoch for epoch, _ in own.values())]) == previous:
             newest = {camera: body for camera, (_, body) in own.items() if camera in cameras}
-            batch = Batch(group=self._group, epoch=self.epoch, results=_results(left), snapshots=newest)
-            self._ledger.save(batch)
+            self._ledger.save(
+                Batch(
+                    group=self._group,
+                    epoch=self.epoch,
+                    number=self._next(),
+                    results=_results(left),
+                    snapshots=newest,
+                )
+            )
         else:
             for epoch in sorted({one.epoch for one in left}):
                 results = _results(one for one in left if one.epoch == epoch)
-                self._ledger.late(Batch(group=self._group, epoch=epoch, results=results))
+                self._late(epoch, results)
         self._outbox.clear()
         return newest
+
+    def _late(self, epoch: int, results: tuple[RemoteResult, ...]) -> None:
+        self._ledger.late(Batch(group=self._group, epoch=epoch, number=self._next(), results=results))
 
     def _bring_late(self, further: Iterable[RemoteResult]) -> None:
         """Bring what began before the group was claimed elsewhere."""
         results = tuple(one for one in (*_results(self._outbox.oldest()), *further) if one.events)
         if results:
             try:
-                self._ledger.late(Batch(group=self._group, epoch=self.epoch, results=results))
+                self._late(self.epoch, results)
             except LedgerAway as error:
                 self._log(f"{self._group}: {error}; what happened before waits in {self._outbox.path}")
                 return

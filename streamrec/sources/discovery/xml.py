@@ -33,7 +33,7 @@ def parse(data: bytes) -> Element:
     ...
     streamrec.errors.SourceError: its answer is no plain XML
     """
-    need_parser()
+    need("defusedxml", extra="discover")
 
     import defusedxml.ElementTree
     from defusedxml.common import DefusedXmlException

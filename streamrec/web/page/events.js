@@ -58,7 +58,7 @@ function rowOf(page, event) {
   const long = h("span", { class: "long" });
   const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => (page.choosing?.on ? page.choosing.toggle(event) : page.showEvent(event)) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null, event.verdict && event.verdict !== "unjudged" ? h("span", { class: "opinion-mark", title: opinionOf(event), text: `2nd opinion: ${OPINIONS[event.verdict] ?? ""}` }) : null),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null, event.judgment && event.judgment !== "unjudged" ? h("span", { class: "opinion-mark", title: opinionOf(event), text: `2nd opinion: ${OPINIONS[event.judgment] ?? ""}` }) : null),
     h("time", { class: "when", datetime: event.started, text: event.similarity === undefined ? timeOf(event.started) : `${dayOf(event.started)}, ${timeOf(event.started)}` }),
     h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null, notNotified(event) ? h("span", { class: "unsent", title: `Notified: ${notNotified(event)}`, text: event.decision === "hold" ? " · held" : " · not notified" }) : null),
     long);

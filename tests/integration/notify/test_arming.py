@@ -236,7 +236,7 @@ def test_a_fleets_event_that_comes_late_is_decided_by_what_was_in_force_when_it_
     results = [camera.at(at, *events) for at, *events in (
         (1.0, started(1.0)), (2.0, ended(1.0, 2.0)), (4.0, started(4.0)), (7.0, ended(4.0, 7.0)), (8.0, started(8.0))
     )]  # fmt: skip
-    ledger.save(Batch(group="site-1", epoch=claim.epoch, results=tuple(results)))
+    ledger.save(Batch(group="site-1", epoch=claim.epoch, number=1, results=tuple(results)))
     found = [(entry.started, entry.decision) for entry in watching.history.query()[::-1]]
     assert found == [(1001.0, Outcome.deliver), (1004.0, Outcome.keep), (1008.0, Outcome.deliver)]
     assert [kind for _, kind in watching.queued] == ["started", "ended", "started"]

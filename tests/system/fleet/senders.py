@@ -36,7 +36,7 @@ class Sender:
         self.name, self.cameras = name, tuple(cameras)
         self.saves: list[tuple[float, float]] = []  # when it ended, seconds it took
         self.failed: list[str] = []
-        self.bytes = self.snapshots = self.events = 0
+        self.bytes = self.snapshots = self.events = self._number = 0
         self._recognizer, self._random = recognizer, random.Random(f"{seed} {name}")
         self._builder = EntryBuilder(time.time, repeatable=True)
         self._began = time.monotonic()
@@ -96,8 +96,14 @@ class Sender:
             status.append(
                 CameraStatus(name=camera, state="live", since=seen, fps=10.0, read=done, recognized=done)
             )
+        self._number += 1
         return Batch(
-            group=self.name, epoch=epoch, results=tuple(results), snapshots=snapshots, cameras=tuple(status)
+            group=self.name,
+            epoch=epoch,
+            number=self._number,
+            results=tuple(results),
+            snapshots=snapshots,
+            cameras=tuple(status),
         )
 
     def _snapshot(self, camera: str, frame: Frame, prediction: Prediction) -> bytes:

@@ -134,19 +134,9 @@ def test_while_the_head_is_away_cameras_are_watched_and_what_happens_is_in_the_h
     assert not [one for one in events_since(tmp_path, 0.0) if one.ended is None]
 
 
-def test_a_fleet_that_is_stopped_ends_on_each_machine_and_so_does_what_runs(fleets, tmp_path):
-    fleet = fleets(LIVE.format(n=1))
-    fleet.begin()
-    fleet.joined("north")
-    fleet.until(fleet.moved_to("north"))
-    fleet.until(lambda: events_since(tmp_path, 0.0))
-    fleet.command("stop")
-    assert fleet.machines["north"].wait() == 0
-    assert fleet.head.wait() == 0
-    assert not [one for one in events_since(tmp_path, 0.0) if one.ended is None]
-
-
-def test_a_machine_with_another_key_or_another_version_is_refused_in_words(fleets, tmp_path):
+def test_a_machine_with_another_key_or_another_version_is_refused_in_words_and_a_fleet_without_others_is_stopped(
+    fleets, tmp_path
+):
     from streamrec.commands.fleet.secret import FleetKey  # it needs the extra
 
     fleet = fleets(LIVE.format(n=1))
@@ -167,3 +157,7 @@ def test_a_machine_with_another_key_or_another_version_is_refused_in_words(fleet
     token = FleetKey.read(tmp_path / "fleet" / "fleet.key").token
     for text in (fleet.head.text, (tmp_path / "fleet" / "ray.log").read_text(), process.text):
         assert token not in text
+    fleet.until(lambda: events_since(tmp_path, 0.0))
+    fleet.command("stop")
+    assert fleet.head.wait() == 0
+    assert not [one for one in events_since(tmp_path, 0.0) if one.ended is None]

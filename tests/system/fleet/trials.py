@@ -152,7 +152,7 @@ def not_found(
     """Report each live event of the reference that the fleet does not have, with what is near it."""
     for camera, one in live.missing:
         near = [
-            f"{other.label} {other.started - one.started:+.1f}"
+            f"{other.label} {other.started - one.started:+.1f} for {other.duration} s"
             for other in fleet.entries(camera)
             if abs(other.started - one.started) < 10.0
         ]
@@ -302,7 +302,7 @@ def ledger(size: Size, report: Report) -> None:
         back = next(one.at for one in fleet.eyes.seen if one.at > at + 0.3)
         report.put("seconds until something was saved again", round(back - at, 1))
         compared(fleet, report, since)
-        report.check("late events are in order", in_order(fleet))
+        in_order(fleet, report)
 
 
 def head(size: Size, report: Report) -> None:
@@ -322,7 +322,7 @@ def head(size: Size, report: Report) -> None:
             "longest time between two saved frames, s", round(max(b - a for a, b in holes), 1) if holes else 0
         )
         compared(fleet, report, since)
-        report.check("late events are in order", in_order(fleet))
+        in_order(fleet, report)
         report.put("what waits in outboxes now", sum(group["waiting"] for group in fleet.status()["groups"]))
 
 
@@ -331,16 +331,20 @@ def _saved(eyes: Eyes, camera: str, since: float) -> bool:
     return newest is not None and (newest.at > since or newest.camera.startswith("file"))
 
 
-def in_order(fleet: MeasuredFleet) -> bool:
-    """Whether the history has the events of each camera in the order in which they ended or run."""
+def in_order(fleet: MeasuredFleet, report: Report) -> None:
+    """Report whether the history got the events of each camera in the order in which they began."""
     with contextlib.closing(sqlite3.connect(f"file:{fleet.history}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT camera, model, started FROM event ORDER BY rowid").fetchall()
+        rows = connection.execute("SELECT camera, model, started, label FROM event ORDER BY rowid").fetchall()
     last: dict[tuple[str, str], float] = {}
-    for camera, model, started in rows:
-        if started < last.get((camera, model), 0.0):
-            return False
-        last[camera, model] = started
-    return True
+    late = []
+    for camera, model, started, label in rows:
+        key = camera, model
+        if started < last.get(key, 0.0):
+            late.append(f"{camera} {model} {label} {last[key] - started:.1f} s")
+        last[key] = max(started, last.get(key, 0.0))
+    if late:
+        report.put("kept after a later one of the same camera and model", late[:10])
+    report.check("events are in order", not late)
 
 
 def disk(size: Size, report: Report) -> None:
@@ -362,7 +366,7 @@ def disk(size: Size, report: Report) -> None:
         fleet.until(lambda: any(one.at > again for one in fleet.eyes.seen), "saved again")
         report.put("seconds until something was saved again", round(time.time() - again, 1))
         compared(fleet, report, since)
-        report.check("late events are in order", in_order(fleet))
+        in_order(fleet, report)
 
 
 @contextlib.contextmanager

@@ -335,8 +335,9 @@ class TestLogIn:
         def slowly(
             route,
         ) -> None:  # so that whoever else notices does so while the first navigation is under way
-            asked.append(route.request.url)
-            tab.wait_for_timeout(300)
+            if route.request.is_navigation_request():
+                asked.append(route.request.url)
+                tab.wait_for_timeout(300)
             route.continue_()
 
         tab.route("**/login", slowly)
@@ -571,7 +572,7 @@ class TestEvents:
 
     def test_the_api_has_a_page_of_its_own(self, open_page, look):
         tab = look(f"{open_page().url}/api")
-        tab.get_by_text("The state of every camera, now.").wait_for()
+        tab.get_by_text("The state of every camera that this client may see, now.").wait_for()
         tab.get_by_role("heading", name="CameraNow").wait_for()
 
 

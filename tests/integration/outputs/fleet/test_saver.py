@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamrec.outputs.fleet.outbox import Outbox
+from streamrec.outputs.fleet.records import LedgerAway
 from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver
 from tests.helpers.fleet import Camera, FlakyLedger, Head, ended, started
 
@@ -90,6 +91,25 @@ def test_an_answer_that_is_lost_makes_no_second_event(bench):
     assert bench.save(saver, door.at(3.0, ended(0.5, 2.0)))
     assert bench.head.events() == [("door", "wave", 1000.5, 1.5)]
     assert [kind for kind, _ in bench.head.announced] == ["started", "ended"]
+
+
+def test_a_save_that_was_given_up_and_arrives_after_later_ones_takes_nothing_back(bench, monkeypatch):
+    saver, door = bench.saver(), Camera("door")
+    bench.save(saver, door.at(0.0), snapshot=b"0")
+    delayed = []
+
+    def delay(batch):
+        delayed.append(batch)
+        raise LedgerAway("the head does not answer")
+
+    with monkeypatch.context() as slow:
+        slow.setattr(bench.ledger, "save", delay)
+        assert not bench.save(saver, door.at(1.0, started(0.5)), snapshot=b"1")
+    assert bench.save(saver, door.at(3.0, ended(0.5, 2.0)), snapshot=b"3")
+    bench.head.ledger.save(delayed[0])
+    assert bench.head.events() == [("door", "wave", 1000.5, 1.5)]
+    assert [kind for kind, _ in bench.head.announced] == ["started", "ended"]
+    assert bench.head.ledger.claim("g1", "b", ("door",)).snapshots == {"door": b"3"}
 
 
 def test_a_process_that_was_killed_while_the_head_was_away_loses_nothing(bench):

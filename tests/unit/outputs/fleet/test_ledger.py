@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +18,12 @@ def head() -> Iterator[Head]:
     made.close()
 
 
-def batch(epoch: int, *results, snapshots=None, **more) -> Batch:
-    return Batch(group="g1", epoch=epoch, results=results, snapshots=snapshots or {}, **more)
+NUMBERS = itertools.count(1)
+
+
+def batch(epoch: int, *results, snapshots=None, number=None, **more) -> Batch:
+    number = next(NUMBERS) if number is None else number
+    return Batch(group="g1", epoch=epoch, number=number, results=results, snapshots=snapshots or {}, **more)
 
 
 def test_each_claim_has_a_larger_epoch_than_the_one_before(head):
@@ -58,6 +63,18 @@ def test_a_smaller_epoch_is_refused_and_nothing_of_it_is_kept(head):
     assert head.events() == [] and head.ledger.refused == 1
     head.ledger.save(batch(new, snapshots={"door": b"new"}))
     assert head.ledger.claim("g1", "c", ("door",)).snapshots == {"door": b"new"}
+
+
+def test_a_batch_that_arrives_after_a_later_one_takes_nothing_back(head):
+    door, epoch = Camera("door"), head.ledger.claim("g1", "a", ("door",)).epoch
+    first = door.at(1.0, started(0.5))
+    head.ledger.save(batch(epoch, first, door.at(3.0, ended(0.5, 2.5)), snapshots={"door": b"3"}, number=2))
+    head.ledger.save(batch(epoch, first, snapshots={"door": b"1"}, number=1))
+    claim = head.ledger.claim("g1", "b", ("door",))
+    assert claim.snapshots == {"door": b"3"}
+    assert head.announced == [("started", "wave"), ("ended", "wave")] and head.ledger.replayed == 0
+    head.ledger.save(batch(claim.epoch, snapshots={"door": b"4"}, number=1))  # a new process counts anew
+    assert head.ledger.claim("g1", "c", ("door",)).snapshots == {"door": b"4"}
 
 
 def test_an_epoch_that_has_not_saved_is_no_previous_one(head):
