@@ -73,6 +73,7 @@ TURN = 5.0  # seconds with a recording, and then without
 def recognized(recognizer: Recognizer, cameras: int, seconds: float) -> tuple[float, float]:
     """Frames a second of all cameras together that are recognized without a recording, and with one of each."""
     images, done = scenes(640, 480), [0, 0]
+    seconds = 2 * TURN * max(1, round(seconds / (2 * TURN)))  # as many turns with as without
     states = [recognizer.initial_state()] * cameras
     begun, turn, camera = time.monotonic(), 0, 0
     next_due = [0.0] * cameras
