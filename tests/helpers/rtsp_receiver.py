@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import Any
 
+from rtsp_server import allow  # beside this file, which is run as a script
+
 CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 TAKEN = f"rtph264depay name=depay0 ! h264parse config-interval=-1 ! {CAPS} ! appsink name=taken"
 SERVED = f"appsrc name=served is-live=true format=time do-timestamp=true caps={CAPS} ! h264parse"
@@ -73,19 +75,8 @@ def serve(port: int, user: str, password: str, auth: str) -> None:
     for factory in (taken, served):
         factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP)
     if user:
-        access, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
-        token.set_string("media.factory.role", "publisher")
-        if auth == "basic":
-            access.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
-            access.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
-        else:
-            access.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
-            access.add_digest(user, password, token)
-        permissions = GstRtspServer.RTSPPermissions()
-        permissions.add_permission_for_role("publisher", "media.factory.access", True)
-        permissions.add_permission_for_role("publisher", "media.factory.construct", True)
-        for factory in (taken, served):
-            factory.set_permissions(permissions)
+        access = GstRtspServer.RTSPAuth()
+        allow(access, user, password, auth, [taken, served])
         server.set_auth(access)
     # One thread for all clients would take nothing while another client is being answered.
     server.get_thread_pool().set_max_threads(8)
