@@ -12,8 +12,6 @@ import sys
 import threading
 from typing import Any
 
-from rtsp_server import allow  # beside this file, which is run as a script
-
 CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 TAKEN = f"rtph264depay name=depay0 ! h264parse config-interval=-1 ! {CAPS} ! appsink name=taken"
 SERVED = f"appsrc name=served is-live=true format=time do-timestamp=true caps={CAPS} ! h264parse"
@@ -53,6 +51,7 @@ class Relay:
 def serve(port: int, user: str, password: str, auth: str) -> None:
     """Listen and serve until the process ends."""
     import gi
+    from rtsp_server import allow  # found beside this file when it runs as a script
 
     gi.require_version("Gst", "1.0")
     gi.require_version("GstRtsp", "1.0")
