@@ -73,18 +73,19 @@ TURN = 5.0  # seconds with a recording, and then without
 def recognized(recognizer: Recognizer, cameras: int, seconds: float) -> tuple[float, float]:
     """Frames a second of all cameras together that are recognized without a recording, and with one of each."""
     images, done = scenes(640, 480), [0, 0]
+    seconds = 2 * TURN * max(1, round(seconds / (2 * TURN)))  # as many turns with as without
     states = [recognizer.initial_state()] * cameras
-    begun, turn, camera = time.monotonic(), 0, 0
+    begun, turn = time.monotonic(), 0
     next_due = [0.0] * cameras
     with tempfile.TemporaryDirectory() as place:
         settings = RecordingSettings(folder=place, segment=60.0, kbit=8000)
-        recorder = Recorder(settings, log=print)
+        recorder: Recorder | None = None
         while (now := time.monotonic() - begun) < seconds:
             if int(now / TURN) != turn:
                 turn = int(now / TURN)
-                recorder.close()
-                if turn % 2:
-                    recorder = Recorder(settings, log=print)
+                if recorder is not None:
+                    recorder.close()
+                recorder = Recorder(settings, log=print) if turn % 2 else None
                 begun += time.monotonic() - begun - now  # opening and closing are no part of a turn
             camera = min(range(cameras), key=next_due.__getitem__)
             if now < next_due[camera]:
@@ -94,10 +95,11 @@ def recognized(recognizer: Recognizer, cameras: int, seconds: float) -> tuple[fl
             number = round(FPS * now)
             frame = Frame(images[number % len(images)], number, now, source=f"camera {camera}")
             prediction, states[camera] = recognizer.step(frame, states[camera])
-            if turn % 2:
+            if recorder is not None:
                 recorder.write(Result(frame, prediction))
             done[turn % 2] += 1
-        recorder.close()
+        if recorder is not None:
+            recorder.close()
     half = seconds / 2
     return done[0] / half, done[1] / half
 

@@ -75,7 +75,7 @@ def snooze(
     file: File = _USUAL,
     as_json: AsJson = False,
 ) -> None:
-    """Notify nobody of a camera, or of one label of it, for a while.
+    """Send no notifications of a camera, or of one label of it, for a while.
 
     \b
     Examples:

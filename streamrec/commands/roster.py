@@ -275,7 +275,7 @@ def _unknown_names(
 
 
 def _unknown_in_profiles(file: WatchFile, labels: Sequence[str], models: Sequence[str]) -> Iterator[str]:
-    """Labels and models of profiles that do not exist: nobody would be notified because of them."""
+    """Labels and models of profiles that do not exist: they would notify of nothing."""
     for profile in () if file.arming is None else file.arming.own:
         for pattern in profile.armed:
             for what, wanted, names in (("label", pattern.labels, labels), ("model", pattern.models, models)):

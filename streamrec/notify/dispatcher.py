@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from streamrec.core.context import Closing
 from streamrec.core.redact import redact
@@ -25,7 +26,6 @@ from streamrec.notify.arming import Arming
 from streamrec.notify.configured import names_of_receivers, receivers_of
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
-from streamrec.notify.opinion import SecondOpinion
 from streamrec.notify.pictures import PictureMaker
 from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
@@ -34,14 +34,17 @@ from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
 from streamrec.outputs.history.vectors import EventVector, vector_of
 from streamrec.outputs.plugins import load_sink
-from streamrec.outputs.recording.recorder import Recorder
 from streamrec.outputs.sink import Sink
-from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
 from streamrec.runtime.feature_memory import FeatureMemory, Span
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.evidence import Privacy
 from streamrec.types import ActionEnded, Event, Health, Result
+
+if TYPE_CHECKING:
+    from streamrec.notify.opinion import SecondOpinion
+    from streamrec.outputs.recording.recorder import Recorder
+    from streamrec.outputs.streaming.stream import StreamOut
 
 _AGAIN_SECONDS = 60.0  # between two logs of the same failure
 _SHOWN = "shown"  # an event also waits until the result that it came with was shown
@@ -146,8 +149,12 @@ class Dispatcher(Closing):
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
             kept = settings.evidence.privacy if settings.evidence else ""
             if settings.stream is not None:
+                from streamrec.outputs.streaming.stream import StreamOut
+
                 self._live.append(StreamOut(settings.stream, log=self._log, privacy=kept))
             if settings.recording is not None:
+                from streamrec.outputs.recording.recorder import Recorder
+
                 self._live.append(Recorder(settings.recording, log=self._log, privacy=kept))
             self._open_history(settings)
         except BaseException:
@@ -173,6 +180,8 @@ class Dispatcher(Closing):
             )
         self.receivers |= receivers_of(settings, self.history, self._log)
         if settings.opinion is not None:
+            from streamrec.notify.opinion import SecondOpinion
+
             self._opinion = SecondOpinion(
                 settings.opinion,
                 self.history,
@@ -209,7 +218,8 @@ class Dispatcher(Closing):
     @property
     def recordings(self) -> Path | None:
         """The folder of the continuous recordings; None: there are none."""
-        return next((one.folder for one in self._live if isinstance(one, Recorder)), None)
+        recording = self.settings.recording
+        return None if recording is None else Path(recording.folder).absolute()
 
     @property
     def wanted(self) -> bool:

@@ -13,6 +13,8 @@ from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.privacy import shown_image
 from streamrec.outputs.sink import Latest, Sink
 from streamrec.settings.evidence import Privacy
+from streamrec.settings.recording import RecordingSettings
+from streamrec.settings.stream import StreamSettings
 from streamrec.sources.sampling import is_next
 from streamrec.types import Frame, Result
 
@@ -28,6 +30,17 @@ class FeedSettings:
     overlay: bool  # with label and bars drawn over it
     cameras: tuple[str, ...] = ()  # empty: all
     privacy: Privacy = Privacy.full  # of cameras without their own
+
+    @classmethod
+    def of(cls, settings: StreamSettings | RecordingSettings, privacy: str = "") -> FeedSettings:
+        """From the settings of an output; ``privacy``: of cameras without their own, where these have none."""
+        return cls(
+            side=settings.side,
+            fps=settings.fps,
+            overlay=settings.overlay,
+            cameras=settings.cameras,
+            privacy=Privacy(settings.privacy or privacy or Privacy.full),
+        )
 
 
 class CameraFeed:

@@ -7,7 +7,6 @@ import os
 import stat
 from collections import deque
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,10 @@ import numpy as np
 from streamrec.core.files import PRIVATE_FILE, open_private
 from streamrec.core.messages import described
 from streamrec.errors import SinkError
+from streamrec.outputs.encoder import TICKS, Encoder
 from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.sink import Sink, cannot_write, files_of_video
-from streamrec.outputs.yuv import even_size, to_yuv
 from streamrec.types import Result
-
-_TICKS = 90_000  # a second: every video container can store them
-
 
 _KEY_SECONDS = 2.0  # between key frames: how far a seek may miss, and how much a kill may cost
 
@@ -77,7 +73,7 @@ class VideoFile(Sink):
                 f"this PyAV has no encoder for {ending} ({' or '.join(encoders)}); "
                 "pip install --upgrade --force-reinstall av, or choose another of " + ", ".join(_ENDINGS)
             )
-        self._encoder = found[0]
+        self._codec = found[0]
         _, self._part, self._indexed = files_of_video(self.path)
         if self.path.is_dir():
             raise SinkError(
@@ -91,8 +87,7 @@ class VideoFile(Sink):
         self._trail = Trail()
         self._times = _Times()
         self._container: Any = None
-        self._stream: Any = None
-        self._size = (0, 0)  # width, height: even
+        self._encoder: Encoder | None = None
         self._key_due = 0  # ticks
         self._closed = False
 
@@ -114,42 +109,33 @@ class VideoFile(Sink):
         if self._overlay:
             image = draw(image, result, self._trail)
         try:
-            if self._container is None:
-                self._open(image)
-            frame = av.VideoFrame.from_ndarray(to_yuv(image, self._size), format="yuv420p")
-            frame.pts = self._times.next(result.frame.segment, result.frame.timestamp)
-            frame.time_base = Fraction(1, _TICKS)
-            if frame.pts >= self._key_due:
-                frame.pict_type = av.video.frame.PictureType.I
-                self._key_due = frame.pts + round(_KEY_SECONDS * _TICKS)
-            self._mux(self._stream.encode(frame))
+            if self._encoder is None:
+                self._encoder = self._open(image)
+            ticks = self._times.next(result.frame.segment, result.frame.timestamp)
+            key = ticks >= self._key_due
+            if key:
+                self._key_due = ticks + round(_KEY_SECONDS * TICKS)
+            self._mux(self._encoder.encode(image, ticks, key=key))
         except (OSError, av.FFmpegError) as error:
             raise SinkError(cannot_write(self.path, error)) from error
 
-    def _open(self, image: np.ndarray) -> None:
-        self._size = even_size(image)
+    def _open(self, image: np.ndarray) -> Encoder:
         options = {"flush_packets": "1"}  # to the disk at once
         if self._format in ("mp4", "mov"):
             # Fragments: each is complete by itself, so that what is on the disk plays at any moment.
             options |= {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
         container = av.open(str(self._part), "w", format=self._format, options=options)
-        stream: Any = container.add_stream(self._encoder, rate=30, options=dict(_ENCODERS[self._encoder][1]))
-        stream.width, stream.height = self._size
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.time_base = Fraction(1, _TICKS)
-        stream.time_base = Fraction(1, _TICKS)
-        context.gop_size = 600
-        context.thread_count = 2
-        # What cv2.cvtColor makes, stated explicitly: BT.601, limited range.
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
+        encoder = Encoder(
+            container, image, options=_ENCODERS[self._codec][1], codec=self._codec, gop=600, threads=2
+        )
         try:
             # The header at once: FFmpeg crashes where it is tried again after it could not be written.
             container.start_encoding()
         except BaseException:
             container.close()
             raise
-        self._container, self._stream = container, stream
+        self._container = container
+        return encoder
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -162,12 +148,12 @@ class VideoFile(Sink):
         if self._closed:
             return
         self._closed = True
-        if self._container is None:
+        if self._encoder is None:
             self._part.unlink(missing_ok=True)
             return
         try:
             try:
-                self._mux(self._stream.encode(None))
+                self._mux(self._encoder.flush())
             finally:
                 self._container.close()
             if self._format in ("mp4", "mov"):
@@ -197,7 +183,7 @@ class VideoFile(Sink):
                     if packet.dts is None:
                         continue
                     # The last fragment does not hold the duration of its last frame.
-                    packet.duration = packet.duration or round(self._times.gap / _TICKS / packet.time_base)
+                    packet.duration = packet.duration or round(self._times.gap / TICKS / packet.time_base)
                     packet.stream = copy
                     target.mux(packet)
             whole.replace(self.path)
@@ -216,7 +202,7 @@ class _Times:
     """
 
     def __init__(self) -> None:
-        self.gap = _TICKS // 30  # ticks between two frames: the median of the last ones
+        self.gap = TICKS // 30  # ticks between two frames: the median of the last ones
         self._gaps: deque[int] = deque(maxlen=9)
         self._segment = 0
         self._start = 0.0  # on the source's clock
@@ -231,7 +217,7 @@ class _Times:
             return 0
         ticks = -1
         if segment == self._segment and math.isfinite(timestamp) and math.isfinite(self._start):
-            ticks = self._offset + round((timestamp - self._start) * _TICKS)
+            ticks = self._offset + round((timestamp - self._start) * TICKS)
         if ticks > self._last:
             self._gaps.append(ticks - self._last)
             self.gap = sorted(self._gaps)[len(self._gaps) // 2]

@@ -51,6 +51,7 @@ class Relay:
 def serve(port: int, user: str, password: str, auth: str) -> None:
     """Listen and serve until the process ends."""
     import gi
+    from rtsp_server import allow  # found beside this file when it runs as a script
 
     gi.require_version("Gst", "1.0")
     gi.require_version("GstRtsp", "1.0")
@@ -73,19 +74,8 @@ def serve(port: int, user: str, password: str, auth: str) -> None:
     for factory in (taken, served):
         factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP)
     if user:
-        access, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
-        token.set_string("media.factory.role", "publisher")
-        if auth == "basic":
-            access.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
-            access.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
-        else:
-            access.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
-            access.add_digest(user, password, token)
-        permissions = GstRtspServer.RTSPPermissions()
-        permissions.add_permission_for_role("publisher", "media.factory.access", True)
-        permissions.add_permission_for_role("publisher", "media.factory.construct", True)
-        for factory in (taken, served):
-            factory.set_permissions(permissions)
+        access = GstRtspServer.RTSPAuth()
+        allow(access, user, password, auth, [taken, served])
         server.set_auth(access)
     # One thread for all clients would take nothing while another client is being answered.
     server.get_thread_pool().set_max_threads(8)

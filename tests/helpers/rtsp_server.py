@@ -291,18 +291,7 @@ def serve(
     if tls:
         access.set_tls_certificate(Gio.TlsCertificate.new_from_file(tls))
     if user:
-        token = GstRtspServer.RTSPToken()
-        token.set_string("media.factory.role", "viewer")
-        if auth == "basic":
-            access.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
-            access.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
-        else:
-            access.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
-            access.add_digest(user, password, token)
-        permissions = GstRtspServer.RTSPPermissions()
-        permissions.add_permission_for_role("viewer", "media.factory.access", True)
-        permissions.add_permission_for_role("viewer", "media.factory.construct", True)
-        factory.set_permissions(permissions)
+        allow(access, user, password, auth, [factory])
     if access is not None:
         server.set_auth(access)
 
@@ -326,6 +315,25 @@ def _video(arguments: argparse.Namespace) -> Video:
     # A multiple of 8 needs no padding: the rows of a plane follow each other without a gap.
     width, height = width // 8 * 8, height // 8 * 8
     return Video(width, height, fps, arguments.file, arguments.loops, arguments.pattern, arguments.vary)
+
+
+def allow(access: Any, user: str, password: str, auth: str, factories: list[Any]) -> None:
+    """Let this user, and no other, use these media; ``auth``: "basic" or "digest"."""
+    from gi.repository import GstRtsp, GstRtspServer
+
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "user")
+    if auth == "basic":
+        access.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+        access.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    else:
+        access.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        access.add_digest(user, password, token)
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_permission_for_role("user", "media.factory.access", True)
+    permissions.add_permission_for_role("user", "media.factory.construct", True)
+    for factory in factories:
+        factory.set_permissions(permissions)
 
 
 def _obey(feeder: Feeder) -> None:

@@ -35,6 +35,7 @@ IMPORTED_IN = {
     "apprise": {"notify.apprise"},
     "av": {
         "commands.doctor",
+        "outputs.encoder",
         "outputs.recording.recorder",
         "outputs.recording.segment",
         "outputs.sink",

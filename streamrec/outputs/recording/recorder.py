@@ -16,12 +16,12 @@ from streamrec.core.locks import Held, Lock
 from streamrec.core.messages import why
 from streamrec.errors import SinkError
 from streamrec.outputs.camera_threads import CameraFeed, CameraThreads, FeedSettings
+from streamrec.outputs.encoder import TICKS
 from streamrec.outputs.live_clock import LiveClock
 from streamrec.outputs.recording.files import create
 from streamrec.outputs.recording.retention import Retention
-from streamrec.outputs.recording.segment import TICKS, SegmentFile
+from streamrec.outputs.recording.segment import SegmentFile
 from streamrec.outputs.sink import Sink
-from streamrec.settings.evidence import Privacy
 from streamrec.settings.recording import RecordingSettings
 from streamrec.types import Result
 
@@ -71,14 +71,9 @@ class Recorder(Sink):
             ) from error
         if (warning := too_open(self.folder)) is not None:
             log(warning)
-        feeds = FeedSettings(
-            side=settings.side,
-            fps=settings.fps,
-            overlay=settings.overlay,
-            cameras=settings.cameras,
-            privacy=Privacy(settings.privacy or privacy or Privacy.full),
+        self.threads = CameraThreads(
+            "record", FeedSettings.of(settings, privacy), self._work, patience=_PATIENCE
         )
-        self.threads = CameraThreads("record", feeds, self._work, patience=_PATIENCE)
 
     def write(self, result: Result) -> None:
         """Offer a result."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
-from streamrec.errors import SinkError
-from streamrec.outputs.yuv import even_size, to_yuv
+from streamrec.outputs.encoder import TICKS, Encoder, need_encoder
 
-TICKS = 90_000  # a second
-_ENCODER = "libx264"
 # The file grows in fragments, each complete by itself. FFmpeg 8 makes an ordinary MP4 of them at the end, in place.
 _HYBRID = av.library_versions.get("libavformat", (0,))[0] >= 62
 _FLAGS = "hybrid_fragmented" if _HYBRID else "empty_moov"
@@ -31,19 +27,15 @@ class SegmentFile:
     def __init__(self, path: Path, descriptor: int, image: np.ndarray, *, kbit: int, fps: float) -> None:
         self.path = path
         self._file = os.fdopen(descriptor, "r+b", buffering=0)  # a fragment is on the disk at once
-        self._size = even_size(image)
         self._gap = round(TICKS / fps)
         self.ticks = 0  # of the last frame
         self._container: Any = None
         try:
-            if _ENCODER not in av.codecs_available:
-                raise SinkError(
-                    "this PyAV has no encoder for H.264 (libx264); pip install --upgrade --force-reinstall av"
-                )
+            need_encoder()
             options = {"movflags": f"{_FLAGS}+frag_keyframe+default_base_moof"}
             self._container = av.open(self._file, "w", format="mp4", options=options)
-            self._stream = self._add_stream(kbit, fps)
-            first = self._encoded(image, 0, key=True)
+            self._encoder = Encoder(self._container, image, fps=fps, options=_options(kbit))
+            first = self._encoder.encode(image, 0, key=True)
             # The header at once: FFmpeg crashes where it is tried again after it could not be written, and where a
             # file is finished that has a header and no frame.
             self._container.start_encoding()
@@ -52,39 +44,10 @@ class SegmentFile:
             self.close(whole=False)
             raise
 
-    def _add_stream(self, kbit: int, fps: float) -> Any:
-        rate = Fraction(fps).limit_denominator(1000)
-        options = {
-            "preset": "veryfast",
-            "crf": "23",
-            "bf": "0",  # every frame is stored at its own time, in order
-            "forced-idr": "1",
-            "maxrate": f"{kbit}k",
-            "bufsize": f"{2 * kbit}k",
-            "rc-lookahead": "0",  # what waits in the encoder would be lost by a kill
-        }
-        stream: Any = self._container.add_stream(_ENCODER, rate=rate, options=options)
-        stream.width, stream.height = self._size
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        stream.time_base = context.time_base = Fraction(1, TICKS)
-        context.gop_size = 100_000  # key frames come by the clock
-        context.thread_count = 1
-        # What cv2.cvtColor makes, stated explicitly: BT.601, limited range.
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
-        return stream
-
     def write(self, image: np.ndarray, ticks: int, *, key: bool) -> None:
         """Add a frame; one of another size is fitted into the first one's."""
         self._gap, self.ticks = ticks - self.ticks, ticks
-        self._mux(self._encoded(image, ticks, key=key))
-
-    def _encoded(self, image: np.ndarray, ticks: int, *, key: bool) -> list[Any]:
-        frame = av.VideoFrame.from_ndarray(to_yuv(image, self._size), format="yuv420p")
-        frame.pts, frame.time_base = ticks, Fraction(1, TICKS)
-        if key:
-            frame.pict_type = av.video.frame.PictureType.I
-        return list(self._stream.encode(frame))
+        self._mux(self._encoder.encode(image, ticks, key=key))
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -96,7 +59,7 @@ class SegmentFile:
         container, self._container = self._container, None
         try:
             if container is not None and whole:
-                for packet in self._stream.encode(None):
+                for packet in self._encoder.flush():
                     packet.duration = self._gap
                     container.mux(packet)
                 container.close()
@@ -105,3 +68,15 @@ class SegmentFile:
             if container is not None:
                 # The file is closed, so nothing more is written: FFmpeg crashes where it finishes one without frames.
                 container.close()
+
+
+def _options(kbit: int) -> dict[str, str]:
+    return {
+        "preset": "veryfast",
+        "crf": "23",
+        "bf": "0",  # every frame is stored at its own time, in order
+        "forced-idr": "1",
+        "maxrate": f"{kbit}k",
+        "bufsize": f"{2 * kbit}k",
+        "rc-lookahead": "0",  # what waits in the encoder would be lost by a kill
+    }

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 
-from streamrec.errors import SinkError
-from streamrec.outputs.yuv import even_size, to_yuv
+from streamrec.outputs.encoder import Encoder, need_encoder
 
-TICKS = 90_000  # a second: RTP's clock for video
 _PACKET = 1_400  # bytes of an RTP packet: servers pass them on by UDP
 _START = re.compile(rb"\x00\x00\x01")
 _SPS, _PPS = 7, 8  # kinds of NAL units
-ENCODER = "libx264"
 
 
 class RtpVideo:
@@ -28,25 +24,11 @@ class RtpVideo:
     """
 
     def __init__(self, image: np.ndarray, *, kbit: int, fps: float) -> None:
-        if ENCODER not in av.codecs_available:
-            raise SinkError(
-                "this PyAV has no encoder for H.264 (libx264); pip install --upgrade --force-reinstall av"
-            )
+        need_encoder()
         self._made: list[bytes] = []
-        self._size = even_size(image)
         self._container: Any = av.open(self, "w", format="rtp", buffer_size=_PACKET)
-        rate = Fraction(fps).limit_denominator(1000)
-        stream: Any = self._container.add_stream(ENCODER, rate=rate, options=_options(kbit))
-        stream.width, stream.height = self._size
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        stream.time_base = context.time_base = Fraction(1, TICKS)
-        context.gop_size = 100_000  # key frames come by the clock
-        context.thread_count = 1
-        # What cv2.cvtColor makes, stated explicitly: BT.601, limited range.
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
+        self._encoder = Encoder(self._container, image, fps=fps, options=_options(kbit))
         self._container.start_encoding()  # of RTP: nothing is written
-        self._stream = stream
 
     def write(self, data: bytes) -> int:
         """Called by FFmpeg with each packet of RTP or RTCP."""
@@ -55,11 +37,7 @@ class RtpVideo:
 
     def encode(self, image: np.ndarray, ticks: int, *, key: bool) -> list[Any]:
         """(H, W, 3) BGR -> packets of H.264; an image of another size is fitted into the first one's."""
-        frame = av.VideoFrame.from_ndarray(to_yuv(image, self._size), format="yuv420p")
-        frame.pts, frame.time_base = ticks, Fraction(1, TICKS)
-        if key:
-            frame.pict_type = av.video.frame.PictureType.I
-        return list(self._stream.encode(frame))
+        return self._encoder.encode(image, ticks, key=key)
 
     def packets(self, packet: Any) -> list[bytes]:
         """The packets of RTP, and at times of RTCP, for one packet of H.264."""

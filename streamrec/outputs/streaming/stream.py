@@ -12,11 +12,11 @@ from streamrec.core.failures import FailureReporter
 from streamrec.core.redact import redact_address
 from streamrec.errors import SinkError
 from streamrec.outputs.camera_threads import CameraFeed, CameraThreads, FeedSettings
+from streamrec.outputs.encoder import TICKS
 from streamrec.outputs.live_clock import LiveClock
 from streamrec.outputs.sink import Sink
-from streamrec.outputs.streaming.h264 import TICKS, RtpVideo, describe, parameter_sets
+from streamrec.outputs.streaming.h264 import RtpVideo, describe, parameter_sets
 from streamrec.outputs.streaming.rtsp import NotPublished, Publisher
-from streamrec.settings.evidence import Privacy
 from streamrec.settings.stream import StreamSettings, Target
 from streamrec.types import Result
 
@@ -51,14 +51,7 @@ class StreamOut(Sink):
                 self._context = ssl.create_default_context(cafile=settings.ca or None)
             except OSError as error:  # ssl.SSLError is one
                 raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
-        feeds = FeedSettings(
-            side=settings.side,
-            fps=settings.fps,
-            overlay=settings.overlay,
-            cameras=settings.cameras,
-            privacy=Privacy(settings.privacy or privacy or Privacy.full),
-        )
-        self.threads = CameraThreads("stream", feeds, self._work)
+        self.threads = CameraThreads("stream", FeedSettings.of(settings, privacy), self._work)
 
     def write(self, result: Result) -> None:
         """Offer a result."""

@@ -229,8 +229,8 @@ keys = {4: "n", 6: "w", 8: "a", 10: "v", 12: "e", 14: chr(13), 30: "1", 55: "1",
 
 def waited(delay):
     code = real_wait(delay)
-    key = keys.pop(len(shown), None)
-    return code if key is None else ord(key)
+    due = next((count for count in keys if count <= len(shown)), None)  # two frames may come between two questions
+    return code if due is None else ord(keys.pop(due))
 
 
 cv2.imshow = lambda title, image: (shown.append(image.shape), real_show(title, image))
@@ -256,6 +256,6 @@ def test_in_a_window_the_keys_teach(tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "wave: example 3" in done.stdout and "wave: example 4" in done.stdout
-    assert "undone: example 4 (wave)" in done.stdout
+    for line in ("wave: example 3", "wave: example 4", "undone: example 4 (wave)"):
+        assert line in done.stdout, done.stdout[-2000:]
     assert out.read_text() == "wave wave wave"

@@ -129,7 +129,7 @@ def test_a_held_event_that_is_delivered_brings_all_its_announcements_so_far(watc
     assert watching.history.get(entry.id).decision is Outcome.deliver
 
 
-def test_a_held_event_that_is_refused_is_kept_and_its_end_notifies_nobody(watching):
+def test_a_held_event_that_is_refused_is_kept_and_its_end_is_not_notified(watching):
     watching.happens("hold", over=False)
     (entry,) = watching.history.query()
     watching.dispatcher.gate.settle(entry.id, Decision(Outcome.keep, "by label", "a cat"))

@@ -91,12 +91,15 @@ class Listener:
         self.pictures: dict[str, bytes] = {}  # the payloads as they came
         self.came: list[tuple[str, str]] = []
         self._changed = threading.Condition()
+        self._subscribed = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="listener")
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._hear
         self._client.reconnect_delay_set(1, 1)
         self._client.connect_async("127.0.0.1", port)
         self._client.loop_start()
+        assert self._subscribed.wait(30.0)
 
     def _hear(self, client, data, message) -> None:
         with self._changed:
@@ -262,12 +265,12 @@ def test_home_assistant_shows_the_picture_of_the_last_event(tmp_path, listen):
     topic, config = "streamrec/door/picture", "homeassistant/device/streamrec_door/config"
     said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
     with broker(tmp_path, port):
+        ear = listen(port)  # before the event, whose message is not retained
         with Dispatcher(settings, lambda message: None) as watching:
             watching.camera("door", model="fight", actions=["fight", "picture"])
             watching.write(
                 Result(Frame(np.zeros((48, 64, 3), np.uint8), 0, 1.0, 0, "door"), said, (STARTED,))
             )
-            ear = listen(port)
             ear.wait(lambda: topic in ear.so and ear.events() and config in ear.so)
             assert watching.receivers["mqtt"].test() == "the broker confirmed it, at streamrec/test"
         assert ear.pictures[topic].startswith(b"\xff\xd8")

@@ -311,7 +311,7 @@ def test_what_another_part_of_the_gate_keeps_costs_no_question(tmp_path):
         name = "asleep"
 
         def decide(self, entry: Entry) -> Decision:
-            return Decision(Outcome.keep, self.name, "nobody wants it")
+            return Decision(Outcome.keep, self.name, "not wanted")
 
     with model() as server:
         house = House(tmp_path, settings_for(server, role="veto"), deciders=(Asleep(),))

@@ -249,7 +249,7 @@ def test_rtsps_refuses_a_certificate_of_a_stranger_or_of_another_name(tmp_path, 
         assert "s3cret" not in refused.value.reason
 
 
-def test_a_server_that_stops_reading_holds_up_nobody_but_its_own_thread(monkeypatch):
+def test_a_server_that_stops_reading_holds_up_its_own_thread_alone(monkeypatch):
     monkeypatch.setattr("streamrec.outputs.streaming.rtsp._SEND_SECONDS", 0.3)
     said: list[str] = []
     over = threading.Event()

@@ -52,7 +52,7 @@ def test_a_profile_is_chosen_by_keyboard_and_the_page_follows_other_choices(arme
     assert tab.evaluate("document.activeElement.className") == "armed-now"
 
 
-def test_a_camera_is_snoozed_on_its_card_and_from_an_event_that_says_why_nobody_was_notified(armed, look):  # noqa: F811
+def test_a_camera_is_snoozed_on_its_card_and_from_an_event_that_says_why_it_was_not_notified(armed, look):  # noqa: F811
     now = time.time()
     armed.live.history.add(
         Entry(
