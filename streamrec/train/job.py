@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from streamrec.core.console import LineConsole
 from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room
 from streamrec.core.messages import why
@@ -36,6 +38,7 @@ from streamrec.nn.model import ActionModel
 from streamrec.nn.ood import KnownFeatures, KnownPictures
 from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.sources.synthetic import ACTIONS, LABELS, UNSEEN
+from streamrec.train.ctc import blank_of, right_of
 from streamrec.train.distributed import Ranks, choose_device, joined
 from streamrec.train.fit import Progress, RunOptions, TrainSettings, judged_linear
 from streamrec.train.joints import LABELS as JOINT_LABELS
@@ -47,6 +50,8 @@ from streamrec.train.report import PICTURES, draw_report
 from streamrec.train.run_log import RunLog, read_lines
 from streamrec.train.signal_windows import transform_of
 from streamrec.train.soup import check_start, fit_soup
+from streamrec.train.speech_streams import SpeechAugmentation
+from streamrec.train.speech_windows import streams_of
 from streamrec.train.training_data import (
     SCENE_SECONDS,
     SEEDS,
@@ -284,6 +289,9 @@ class TrainJob:
         groups = Counter(clip.group for clip in (*learned, *measured))
         grouped = bool(self.world) or max(groups.values(), default=0) > 1
         quiet, _ = decoded("decoding background", footage, config, cache, console)
+        if isinstance(self.settings.augmentation, SpeechAugmentation) and back:
+            back = streams_of(back, config.transform, blank_of(config.labels))
+            names = [f"stream {number} of {one.group}" for number, one in enumerate(back, start=1)]
         return TrainData(config, readable, back, names, quiet, grouped)
 
     def _footage(
@@ -372,16 +380,26 @@ class TrainJob:
             console.print_line(f"{100 * unknown:.1f} % of the held-out frames are out of distribution")
         summary = "nothing was held out, so nothing was measured"
         if played:
-            per_frame, at_end = accuracies(played)
-            what = "scenes" if self.is_drawn else "clips"
-            summary = (
-                f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
-                f"{100 * per_frame:.1f} % of the frames"
-            )
+            summary = self._summary(played, model.config)
             console.print_line(summary)
         self._draw(model, data, played, summary, console)
         if unwritten is not None:
             raise unwritten  # at the end: all that could be done is done
+
+    def _summary(self, played: Sequence[Played], config: ModelConfig) -> str:
+        """One sentence about the held-out recordings."""
+        if self.settings.loss == "ctc":
+            right, total = np.sum([right_of(one, blank_of(config.labels)) for one in played], axis=0)
+            return (
+                f"on {len(played)} held-out streams of {total} words: label error rate "
+                f"{100 * (1 - right / max(1, total)):.1f} %"
+            )
+        per_frame, at_end = accuracies(played)
+        what = "scenes" if self.is_drawn else "clips"
+        return (
+            f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
+            f"{100 * per_frame:.1f} % of the frames"
+        )
 
     def _known(
         self, model: ActionModel, data: TrainData
@@ -456,7 +474,7 @@ class TrainJob:
         if self.world and not (self.is_joints or self.draws_joints):
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
-        if self.background and not BACKGROUND & set(labels):
+        if (self.background or self.settings.loss == "ctc") and not BACKGROUND & set(labels):
             labels = (*labels, NOTHING)
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
