@@ -23,21 +23,19 @@ _LOUDEST = 0.99  # amplitude: a louder stream is clipped, as by a microphone
 class SpeechAugmentation:
     """How streams of words are varied. "Of the windows": the probability that a window has it at all."""
 
-    speed: float = 0.2  # range of the playing speed, around 1; the voice becomes as much higher or lower
+    speed: float = 0.15  # range of the playing speed, around 1; the voice becomes as much higher or lower
     level: tuple[float, float] = (-46.0, -12.0)  # decibels below full scale, of a voice
     uneven: float = 4.0  # decibels: by how much the words of a voice differ
     pauses: tuple[float, float] = (0.05, 1.2)  # seconds between two words
     empty: float = 0.12  # of the windows: without a word
     noise: float = 0.9  # of the windows: noise of a drawn color
-    noise_below: tuple[float, float] = (0.0, 45.0)  # decibels below the voice
-    sounds: float = 0.4  # of the windows: drawn sounds that are no speech
-    sounds_below: tuple[float, float] = (
-        0.0,
-        20.0,
-    )  # decibels below the voice; in an empty window above it, too
-    room: float = 0.5  # of the windows: reverberation
-    microphone: float = 0.7  # of the windows: other gains of low and high tones, and a missing band
-    erased: float = 0.2  # of the words: a moment of it is silent
+    noise_below: tuple[float, float] = (4.0, 45.0)  # decibels below the voice
+    sounds: float = 0.25  # of the windows: drawn sounds that are no speech
+    # Decibels below the voice; in an empty window above it, too.
+    sounds_below: tuple[float, float] = (4.0, 24.0)
+    room: float = 0.3  # of the windows: reverberation
+    microphone: float = 0.5  # of the windows: other gains of low and high tones, and a missing band
+    erased: float = 0.1  # of the words: a moment of it is silent
 
     def scaled(self, strength: float) -> SpeechAugmentation:
         """All probabilities and ranges times ``strength``: 0 plays words as they are, with pauses.
