@@ -135,6 +135,7 @@ IMPORTED_IN = {
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",
         "nn.encoders.signal",
+        "nn.encoders.sound",
         "nn.encoders.with_people",
         "nn.heads",
         "nn.model",
