@@ -31,6 +31,7 @@ from streamrec.nn.model import ActionModel
 from streamrec.nn.sound import SoundTransform
 from streamrec.runtime.checkpoint import Checkpoint, load_model, write_checkpoint
 from streamrec.runtime.export import weights_of
+from streamrec.train.ctc import blank_of
 from streamrec.train.job import TrainJob
 from streamrec.train.recipes import find_recipe, put_together
 from streamrec.train.speech_streams import Spoken, decibels, in_order, rms, words_of
@@ -183,6 +184,7 @@ def main() -> None:
             words = words_of(
                 [r for _, r in decode_clips(own, transform, model.config.labels) if isinstance(r, Recording)],
                 transform.rate,
+                blank_of(model.config.labels),
             )
             stream = in_order(rng, [words[n] for n in rng.permutation(len(words))], transform.rate, PAUSES,
                               transform.hop)  # fmt: skip

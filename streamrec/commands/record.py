@@ -55,8 +55,9 @@ def record(
     """Record your own clips to train on.
 
     It shows what comes next, counts down, records, beeps and goes on. Space or Enter pauses, 1 to 9 choose the label
-    that comes next, r repeats the last clip, q ends; --voice takes the numbers as spoken digits. Given again, the command goes on with a session that lacks clips, or begins the next one: light and clothes
-    of another day make a fair test. Synthetic makes clips of figures that act the labels, without a camera.
+    that comes next, r repeats the last clip, q ends; with --voice the numbers may be spoken. Given again, the command
+    goes on with a session that lacks clips, or begins the next one: light and clothes of another day make a fair test.
+    Synthetic makes clips of figures that act the labels, without a camera.
 
     \b
     Examples:

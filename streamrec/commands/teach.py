@@ -86,8 +86,9 @@ def teach(
     """Teach your own actions, live: show one three times, and it is known.
 
     Do it, then press its number: the last 2 seconds were that. Or hold the key while you do it, or let a countdown say
-    when. Or say its number: --voice mic:. n names a new label. A minute of nothing keeps false alarms away: 0. From the third example on everything that
-    you say is learned within seconds, while the camera runs. The labels of the shipped model stay.
+    when, or say its number (--voice mic:). n names a new label. A minute of nothing keeps false alarms away: 0. From
+    the third example on everything that you say is learned within seconds, while the camera runs. The labels of the
+    shipped model stay.
 
     Each example is on the disk when it is confirmed. q or Ctrl-C ends, and writes the model; the same command goes on
     next week. Where standard input is no terminal its lines teach: "wave 2", "nothing 60", "remove 3",

@@ -15,8 +15,8 @@ import numpy as np
 
 from streamrec.data.clips import NO_LABEL
 from streamrec.errors import ModelError, need
-from streamrec.events.detector import BACKGROUND
 from streamrec.evaluation.metrics import edit_distance
+from streamrec.events.detector import BACKGROUND
 from streamrec.train.quick_eval import Played
 
 need("torch", extra="train")

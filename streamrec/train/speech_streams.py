@@ -109,13 +109,14 @@ def trimmed(samples: np.ndarray, rate: float) -> np.ndarray:
     return samples[spoken[0] * size : (spoken[-1] + 1) * size] if loud.max() else samples
 
 
-def words_of(recordings: Sequence[Recording], rate: float) -> list[Word]:
+def words_of(recordings: Sequence[Recording], rate: float, blank: int) -> list[Word]:
     """The words of recordings of one word each; raises ``DataError`` where there are none."""
-    found = [
-        Word(trimmed(one.pictures.reshape(-1), rate).astype(np.float32), one.target, one.group)
-        for one in recordings
-        if one.target != NO_LABEL
-    ]
+    found = []
+    for one in recordings:
+        known = one.targets[(one.targets != NO_LABEL) & (one.targets != blank)]
+        if len(known):
+            samples = trimmed(one.pictures.reshape(-1), rate).astype(np.float32)
+            found.append(Word(samples, int(np.bincount(known).argmax()), one.group))
     if not found:
         raise DataError("there are no words: give recordings of one word each, with its label")
     return found

@@ -36,7 +36,7 @@ class SpeechWindows:
         self._how = how if isinstance(how, SpeechAugmentation) else SpeechAugmentation().scaled(0.0)
         self.settings = settings
         self._transform, self._blank = transform, blank
-        words = words_of(recordings, transform.rate)
+        words = words_of(recordings, transform.rate, blank)
         groups = sorted({word.group for word in words})
         self._voices = [[word for word in words if word.group == group] for group in groups]
         self.position = np.zeros((settings.streams, 2), np.int64)  # windows begun, and 0
@@ -76,7 +76,7 @@ class SpeechWindows:
 def streams_of(recordings: Sequence[Recording], transform: SoundTransform, blank: int) -> list[Recording]:
     """Streams to measure on: the words of each group as they are, in a drawn order, with pauses between them."""
     rng = np.random.default_rng(0)
-    words = words_of(recordings, transform.rate)
+    words = words_of(recordings, transform.rate, blank)
     found = []
     for group in sorted({word.group for word in words}):
         own = [word for word in words if word.group == group]

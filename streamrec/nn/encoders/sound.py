@@ -16,6 +16,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 NAME = "sound-cnn"
+SMALL = "sound-cnn-small"  # a quarter of its weights
 _AGAIN = math.log(1.5)  # of ``log_elapsed``: beyond it a hop does not follow the one before without a gap
 
 

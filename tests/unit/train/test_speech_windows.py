@@ -48,7 +48,7 @@ def windows(how: SpeechAugmentation | None, **more) -> SpeechWindows:
 
 
 def test_a_word_is_without_the_silence_around_it():
-    word = words_of(WORDS[:1], RATE)[0]
+    word = words_of(WORDS[:1], RATE, 0)[0]
     assert abs(len(word.samples) - 0.4 * RATE) <= 0.02 * RATE
     assert len(trimmed(np.zeros(800, np.float32), RATE)) == 800
 
@@ -126,13 +126,15 @@ def test_streams_to_measure_on_have_each_word_once_and_one_voice():
 
 
 def test_the_place_of_each_word_is_known_to_the_sample():
-    stream = in_order(np.random.default_rng(0), words_of(WORDS[:3], RATE), RATE, (0.2, 0.3), 320)
+    stream = in_order(np.random.default_rng(0), words_of(WORDS[:3], RATE, 0), RATE, (0.2, 0.3), 320)
     assert len(stream.samples) % 320 == 0
-    for (begun, end, label), word in zip(stream.words, words_of(WORDS[:3], RATE), strict=True):
+    for (begun, end, label), word in zip(stream.words, words_of(WORDS[:3], RATE, 0), strict=True):
         assert label == word.target
         assert np.array_equal(stream.samples[begun:end], word.samples)
 
 
 def test_recordings_without_a_label_are_no_words():
     with pytest.raises(DataError, match="give recordings of one word each"):
-        words_of([Recording(np.zeros((3, 320), np.float32), np.zeros(3), np.full(3, NO_LABEL), "anna")], RATE)
+        words_of(
+            [Recording(np.zeros((3, 320), np.float32), np.zeros(3), np.full(3, NO_LABEL), "anna")], RATE, 0
+        )
