@@ -259,10 +259,13 @@ def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int
 
 
 def _picture(played: Played, at: int) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of a processed frame: its image, a plot of readings, or a stick figure of keypoints."""
+    """(H, W, 3) uint8 BGR of a processed frame: its image, a plot of readings or of a level, or keypoints."""
     recording, number = played.recording, played.frames[at]
     if recording.is_signal:
-        return plot_of(recording.pictures, recording.timestamps, float(recording.timestamps[number]))
+        rows = recording.pictures
+        if recording.rate:  # decibels of full scale
+            rows = 20 * np.log10(np.sqrt(np.square(rows).mean(1, keepdims=True)) + 1e-5)
+        return plot_of(rows, recording.timestamps, float(recording.timestamps[number]))
     if recording.backbone is None:
         return recording.pictures[number]
     return draw_people(recording.backbone[number].reshape(PEOPLE, -1), "")
