@@ -8,7 +8,9 @@ from streamrec.core.messages import channels_described
 from streamrec.errors import SourceError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.signals import SignalTransform
+from streamrec.nn.sound import SoundTransform
 from streamrec.sources.resampling import Chosen, Resampled
+from streamrec.sources.sound_hops import Hops
 from streamrec.types import SIGNAL, VIDEO, Source
 
 LARGEST_QUEUE = 1.0  # seconds of a live signal or of sound that may wait for the recognizer
@@ -30,6 +32,8 @@ def fitted(source: Source, config: ModelConfig, name: str = "") -> Source:
         raise SourceError(
             f"{name or 'the model'} takes {transform.described}, and {source.name} is {_described(source)}"
         )
+    if isinstance(transform, SoundTransform):
+        return Hops(source, transform.rate, transform.hop, max_gap=config.max_gap)
     if not isinstance(transform, SignalTransform):
         return source
     source = Chosen(source, transform.channels)
