@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from streamrec.data.clips import Clip, find_clips
+from streamrec.data.clips import Clip, find_clips, labels_of
 from streamrec.data.decode_cache import Recording, decode_clips
 from streamrec.evaluation.intervals import bootstrap_interval, poisson_interval
 from streamrec.evaluation.metrics import edit_distance
@@ -35,6 +35,7 @@ from streamrec.train.ctc import blank_of
 from streamrec.train.job import TrainJob
 from streamrec.train.recipes import find_recipe, put_together
 from streamrec.train.speech_streams import Spoken, decibels, in_order, rms, words_of
+from streamrec.train.training_data import TrainData
 from streamrec.types import ActionStarted
 
 PAUSES = (0.1, 1.5)  # seconds
@@ -104,21 +105,20 @@ def mixed(rng: np.random.Generator, stream: Spoken, sounds: Sequence[np.ndarray]
     return replace(stream, samples=np.clip(samples, -1.0, 1.0).astype(np.float32))
 
 
-def samples_of(clips: Sequence[Clip], transform: SoundTransform) -> list[np.ndarray]:
-    """The samples of recordings, at the rate of the model."""
-    labels = tuple(sorted({clip.label or "" for clip in clips}))
-    return [
-        one.pictures.reshape(-1)
-        for _, one in decode_clips(clips, transform, labels)
-        if isinstance(one, Recording)
-    ]
+def decoded_all(clips: Sequence[Clip], transform: SoundTransform, labels: tuple[str, ...]) -> list[Recording]:
+    """The recordings of these files; raises the error of one that cannot be read."""
+    found = []
+    for _, one in decode_clips(clips, transform, labels):
+        if not isinstance(one, Recording):
+            raise one
+        found.append(one)
+    return found
 
 
-def trained(job: TrainJob, clips: list[Clip], speaker: str, path: Path) -> ActionModel:
-    """The model that did not learn from this speaker, from its file where there is one."""
+def trained(job: TrainJob, data: TrainData, path: Path) -> ActionModel:
+    """The model of these recordings, from its file where there is one."""
     if not path.exists():
-        learned = [clip for clip in clips if clip.group != speaker]
-        model = job.fit(job.decode(learned, []))
+        model = job.fit(data)
         write_checkpoint(path, Checkpoint(path.stem, model.config, weights_of(model), None))
         for resumed in job.resumes:
             resumed.unlink(missing_ok=True)
@@ -168,34 +168,37 @@ def main() -> None:
     )
     transform = config.transform
     assert isinstance(transform, SoundTransform)
-    sounds = samples_of(find_clips(arguments.sounds), transform) if arguments.sounds else []
+    labels = (*labels_of(clips), "background")
+    config = replace(config, labels=labels, events=replace(config.events, background=("background",)))
+    recordings = decoded_all(clips, transform, labels)
+    sounds = []
+    if arguments.sounds:
+        other = find_clips(arguments.sounds)
+        sounds = [one.pictures.reshape(-1) for one in decoded_all(other, transform, labels_of(other))]
     whole = np.concatenate(sounds) if sounds else np.zeros(0, np.float32)
-    whole = whole[: len(whole) // transform.hop * transform.hop]
     found: dict[str, list[tuple[str, Streamed]]] = {}
     false: list[int] = []
     for seed in arguments.seeds:
         for speaker in sorted({clip.group for clip in clips}):
             path = arguments.out / f"seed{seed}-{speaker}.safetensors"
+            one = replace(job, out=path, settings=replace(settings, seed=seed))
             model = trained(
-                replace(job, out=path, settings=replace(settings, seed=seed)), clips, speaker, path
+                one, TrainData(config, [r for r in recordings if r.group != speaker], [], []), path
             )
-            own = [clip for clip in clips if clip.group == speaker]
             rng = np.random.default_rng(1)
-            words = words_of(
-                [r for _, r in decode_clips(own, transform, model.config.labels) if isinstance(r, Recording)],
-                transform.rate,
-                blank_of(model.config.labels),
-            )
-            stream = in_order(rng, [words[n] for n in rng.permutation(len(words))], transform.rate, PAUSES,
-                              transform.hop)  # fmt: skip
+            own = [r for r in recordings if r.group == speaker]
+            words = words_of(own, transform.rate, blank_of(labels))
+            words = [words[n] for n in rng.permutation(len(words))]
+            stream = in_order(rng, words, transform.rate, PAUSES, transform.hop)
             streams = {"as recorded": stream}
             streams |= {f"{b:g} dB": mixed(rng, stream, sounds, b) for b in BELOW if sounds}
-            for name, one in streams.items():
-                found.setdefault(name, []).append((speaker, measured(model, one)))
-                print(seed, speaker, name, 100.0 * found[name][-1][1].wrong / len(words), flush=True)
+            for name, played in streams.items():
+                found.setdefault(name, []).append((speaker, measured(model, played)))
+                wrong = 100.0 * found[name][-1][1].wrong / len(words)
+                print(f"seed {seed}, {speaker}, {name}: {wrong:.1f} % wrong", flush=True)
             if sounds:
                 false.append(len(events_of(model, whole)))
-                print(seed, speaker, "false words", false[-1], flush=True)
+                print(f"seed {seed}, {speaker}, sounds alone: {false[-1]} words", flush=True)
     table = table_of(found)
     if sounds:
         hours = len(false) * len(whole) / transform.rate / 3600.0
