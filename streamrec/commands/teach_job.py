@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from streamrec.commands.lesson import Lesson, describe_figures
-from streamrec.commands.teach_keys import Mode, TeachKeys, key_help
+from streamrec.commands.teach_keys import TeachKeys, key_help
 from streamrec.commands.teach_lines import HELP, Lines
 from streamrec.commands.teach_terminal import TeachTerminal
 from streamrec.commands.teach_window import TeachWindow
@@ -227,9 +227,8 @@ class _Opened:
     def press_spoken(self, keys: TeachKeys) -> None:
         """Press the keys of the digits that were spoken."""
         if self._voice is not None:
-            for key in self._voice.pressed():  # a label that there is none of would ask for its name
-                if keys.mode is Mode.TEACH and int(key) <= len(keys.lesson.labels):
-                    keys.press(key)
+            for digit in self._voice.pressed():
+                keys.speak(digit)
             keys.step()
 
     def on_health(self, health: Health) -> None:
