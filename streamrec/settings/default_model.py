@@ -17,7 +17,7 @@ SOUND_MODEL = "digits"  # of a microphone, and of sound
 
 
 def default_model(source: str) -> str:
-    """The model for a source: a webcam's own, that of a phone's sensors for a table, of words for sound, or the general.
+    """The model for a source: a webcam's own, that of a table of readings, that of sound, else the general one.
 
     Raises ``SettingsError`` for the address of a camera: what it is to watch for has to be given, since a camera over
     a street and one in a bedroom want different models.

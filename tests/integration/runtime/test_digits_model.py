@@ -1,4 +1,4 @@
-"""The shipped model of spoken digits, in streams of voices that it learned from: it works, and its card has the numbers."""
+"""The shipped model of spoken digits, on voices that it learned from: that it works; its card has the numbers."""
 
 from __future__ import annotations
 
