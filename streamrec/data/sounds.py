@@ -29,7 +29,7 @@ def hops_of(path: Path, transform: SoundTransform) -> tuple[np.ndarray, np.ndarr
     None: nothing is lost. Raises ``SourceError``, and ``DataError`` for a file that is shorter than a step.
     """
     source = SoundFileSource(path)
-    frames = list(Hops(_Whole(source, transform.hop / transform.rate), transform.rate, transform.hop))
+    frames = list(Hops(_Whole(source, transform.hop / transform.rate, (transform.hop - 2) / transform.rate), transform.rate, transform.hop))
     if not frames:
         least = 1000 / transform.fps
         raise DataError(f"{path.name} is shorter than one step of the model, {least:g} ms")
@@ -40,9 +40,10 @@ def hops_of(path: Path, transform: SoundTransform) -> tuple[np.ndarray, np.ndarr
 class _Whole(Wrapper):
     """Another source with silence behind it, so that its last samples are in a whole hop too: words are short."""
 
-    def __init__(self, source: Source, hop: float) -> None:
+    def __init__(self, source: Source, step: float, silence: float) -> None:
+        """``step``: seconds that there must be without it; ``silence``: seconds of it."""
         super().__init__(source)
-        self._seconds = hop
+        self._step, self._silence = step, silence
 
     def __iter__(self) -> Iterator[Frame]:
         last: Frame | None = None
@@ -50,8 +51,8 @@ class _Whole(Wrapper):
         for frame in self.source:
             yield frame
             last, length = frame, length + len(frame.data) / self.rate
-        if last is not None and length >= self._seconds:
-            silence = np.zeros(round(self._seconds * self.rate) - 1, np.float32)
+        if last is not None and length >= self._step:
+            silence = np.zeros(int(self._silence * self.rate), np.float32)
             end = last.timestamp + len(last.data) / self.rate
             yield replace(last, image=silence, index=last.index + 1, timestamp=end)
 

@@ -112,7 +112,7 @@ class TestClips:
 
     def test_a_number_chooses_the_label_that_comes_next(self, tmp_path):
         sitting = Sitting(tmp_path, ["wave", "clap", "wave"])
-        sitting.watch(frames(141), keys={5: "2", 20: "1", 50: "2", 60: "9"})
+        sitting.watch(frames(141), keys={5: "2", 30: "1", 40: "2", 45: "9"})
         assert [label for phase, label, _ in sitting.course() if phase is Phase.RECORDING] == [
             "clap",
             "wave",
