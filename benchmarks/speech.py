@@ -138,12 +138,26 @@ def table_of(found: dict[str, list[tuple[str, Streamed]]]) -> dict[str, dict[str
         delays = [delay for _, one in pairs for delay in one.delays]
         table[condition] = {
             "DER %": rate(counts),
-            "interval": bootstrap_interval(counts, groups, rate, rounds=ROUNDS),
+            "interval": bootstrap_interval(counts, groups, rate, rounds=ROUNDS)
+            if len(set(groups)) > 1
+            else None,
             "by speaker": {g: rate(counts[[x == g for x in groups]]) for g in sorted(set(groups))},
             "found %": 100.0 * len(delays) / counts[:, 1].sum(),
             "delay s": {q: float(np.quantile(delays, q)) for q in (0.05, 0.5, 0.95)} if delays else None,
         }
     return table
+
+
+def rate_of(false: Sequence[int], hours: float) -> dict[str, object]:
+    """False words an hour, of models that were given so many hours each."""
+    whole = len(false) * hours
+    low, high = (bound / whole for bound in poisson_interval(sum(false)))
+    return {
+        "false words an hour": sum(false) / whole,
+        "interval": (low, high),
+        "hours": whole,
+        "by model": list(false),
+    }
 
 
 def main() -> None:
@@ -153,6 +167,7 @@ def main() -> None:
     parser.add_argument("--sounds", help="a folder of sounds that are no speech, a folder a label")
     parser.add_argument("--out", type=Path, default=Path("runs/speech"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--speakers", nargs="+", help="to leave out, one after the other; by default each")
     parser.add_argument("--steps", type=int, default=None)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -179,7 +194,7 @@ def main() -> None:
     found: dict[str, list[tuple[str, Streamed]]] = {}
     false: list[int] = []
     for seed in arguments.seeds:
-        for speaker in sorted({clip.group for clip in clips}):
+        for speaker in arguments.speakers or sorted({clip.group for clip in clips}):
             path = arguments.out / f"seed{seed}-{speaker}.safetensors"
             one = replace(job, out=path, settings=replace(settings, seed=seed))
             model = trained(
@@ -199,15 +214,11 @@ def main() -> None:
             if sounds:
                 false.append(len(events_of(model, whole)))
                 print(f"seed {seed}, {speaker}, sounds alone: {false[-1]} words", flush=True)
-    table = table_of(found)
-    if sounds:
-        hours = len(false) * len(whole) / transform.rate / 3600.0
-        low, high = (bound / hours for bound in poisson_interval(sum(false)))
-        table["sounds alone"] = {
-            "false words an hour": sum(false) / hours, "interval": (low, high), "hours": hours, "by model": false,
-        }  # fmt: skip
-    rows = {name: [asdict(one) | {"speaker": s} for s, one in pairs] for name, pairs in found.items()}
-    (arguments.out / "report.json").write_text(json.dumps({"table": table, "streams": rows}))
+            table = table_of(found)
+            if sounds:
+                table["sounds alone"] = rate_of(false, len(whole) / transform.rate / 3600.0)
+            rows = {name: [asdict(one) | {"speaker": s} for s, one in pairs] for name, pairs in found.items()}
+            (arguments.out / "report.json").write_text(json.dumps({"table": table, "streams": rows}))
     print(json.dumps(table, indent=1))
 
 

@@ -200,7 +200,7 @@ SPEECH_RECIPE: Mapping[str, Any] = MappingProxyType(
         "settings": TrainSettings(
             loss="ctc",
             aligned=0.2,
-            steps=1100,
+            steps=1600,
             streams=8,
             window=64,
             carry=0.5,
