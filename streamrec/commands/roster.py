@@ -20,13 +20,14 @@ from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
 from streamrec.notify.rule_runner import ReadyRules
+from streamrec.pipeline.senses import fitted_to
 from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile
-from streamrec.settings.resolve import check_defaults, events_by_model, notes_on, source_of
+from streamrec.settings.resolve import actions_of, check_defaults, events_by_model, notes_on, source_of
 from streamrec.settings.toml import no_such_key
 from streamrec.sources.open import file_of
 from streamrec.teach.corrections.corrector import Corrections
@@ -142,7 +143,8 @@ class Roster:
             events = events_by_model(settings, configs, file)
             key = "address"
             keep_inputs(self._outputs, [file_of(settings.address)])
-            source = source_of(settings, recognizer.straight)
+            source = source_of(settings, recognizer.straight, recognizer.sense)
+            fitted_to(source, recognizer)
         except SettingsError:
             raise
         except Exception as error:
@@ -217,27 +219,6 @@ class Roster:
                 live=camera.source.live,
                 privacy=settings.privacy,
             )
-
-
-def actions_of(
-    configs: Mapping[str, ModelConfig],
-    events: Mapping[str, EventSettings] = MappingProxyType({}),
-    *,
-    count: bool = False,
-    more: Sequence[str] = (),
-) -> dict[str, list[str]]:
-    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
-
-    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
-    """
-    found = {
-        name: [label for label in config.labels if label not in events.get(name, config.events).background]
-        for name, config in configs.items()
-    }
-    further = [*([REPEATING] if count else []), *more]
-    if further:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
-    return found
 
 
 def _unknown_names(

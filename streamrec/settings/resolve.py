@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from streamrec.core.messages import shortened, why
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import EventSettings
+from streamrec.events.motion_counts import REPEATING
 from streamrec.nn.config import ModelConfig
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.runtime.checkpoint import find_model, read_config
@@ -26,7 +28,7 @@ from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import open_source
 from streamrec.sources.synthetic import World
 from streamrec.sources.wrappers import Region, Zones
-from streamrec.types import Source
+from streamrec.types import VIDEO, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +141,39 @@ def events_by_model(
     return found
 
 
-def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
+def actions_of(
+    configs: Mapping[str, ModelConfig],
+    events: Mapping[str, EventSettings] = MappingProxyType({}),
+    *,
+    count: bool = False,
+    more: Sequence[str] = (),
+) -> dict[str, list[str]]:
+    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
+
+    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
+    """
+    found = {
+        name: [label for label in config.labels if label not in events.get(name, config.events).background]
+        for name, config in configs.items()
+    }
+    further = [*([REPEATING] if count else []), *more]
+    if further:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
+    return found
+
+
+def source_of(camera: CameraSettings, size: tuple[int, int] | None, sense: str = VIDEO) -> Source:
     """A camera's source, of which nothing is read yet; raises ``StreamrecError``.
 
-    ``size``: of a model that may be the only reader of the frames, so that they can be decoded at its size.
+    ``size``: of a model that may be the only reader of the frames, so that they can be decoded at its size. ``sense``:
+    of its model.
     """
-    source = open_source(camera.address, retries=None, size=size)
+    source = open_source(camera.address, retries=None, size=size, sense=sense)
+    needs_pictures = (camera.region, camera.still, *camera.zones, *camera.lines)
+    if source.sense != VIDEO and (camera.count or any(one is not None for one in needs_pictures)):
+        raise SettingsError(
+            "it has no pictures: region, zones, lines, still and count are for video; leave them out"
+        )
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
     if any(zone.mask for zone in camera.zones):  # they are parts of the whole frame
