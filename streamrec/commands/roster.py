@@ -30,6 +30,7 @@ from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile
 from streamrec.settings.resolve import (
+    actions_of,
     check_defaults,
     events_by_model,
     notes_on,
@@ -260,27 +261,6 @@ class Roster:
                 live=camera.source.live,
                 privacy=settings.privacy,
             )
-
-
-def actions_of(
-    configs: Mapping[str, ModelConfig],
-    events: Mapping[str, EventSettings] = MappingProxyType({}),
-    *,
-    count: bool = False,
-    more: Sequence[str] = (),
-) -> dict[str, list[str]]:
-    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
-
-    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
-    """
-    found = {
-        name: [label for label in config.labels if label not in events.get(name, config.events).background]
-        for name, config in configs.items()
-    }
-    further = [*([REPEATING] if count else []), *more]
-    if further:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
-    return found
 
 
 def _unknown_names(
