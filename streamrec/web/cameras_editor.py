@@ -465,6 +465,7 @@ def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
         "fps": table.get("fps"),
         "enabled": settings.enabled,
         "count": settings.count,
+        "listens": "" if settings.listen is None else settings.listen.name,
         "per_person": next(name for name, value in PER_PERSON.items() if value is table.get("per_person")),
         "privacy": str(table.get("privacy", "")),
         "region": None if settings.region is None else list(settings.region),

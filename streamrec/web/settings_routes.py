@@ -258,6 +258,9 @@ class CameraSettingsJson(BaseModel):
     per_person: str = Field(description="whether each person is judged: yes, no, or default: as is best")
     privacy: str = Field(description="what is kept of its frames; empty: as of the other cameras")
     region: list[float] | None
+    listens: str = Field(
+        default="", description="the model of sound that listens beside its pictures; empty: nothing listens"
+    )
     zones: list[ZoneJson] = []
     only: list[str] | None = None
     lines: list[LineJson] = []
