@@ -29,7 +29,13 @@ def hops_of(path: Path, transform: SoundTransform) -> tuple[np.ndarray, np.ndarr
     None: nothing is lost. Raises ``SourceError``, and ``DataError`` for a file that is shorter than a step.
     """
     source = SoundFileSource(path)
-    frames = list(Hops(_Whole(source, transform.hop / transform.rate, (transform.hop - 2) / transform.rate), transform.rate, transform.hop))
+    frames = list(
+        Hops(
+            _Whole(source, transform.hop / transform.rate, (transform.hop - 2) / transform.rate),
+            transform.rate,
+            transform.hop,
+        )
+    )
     if not frames:
         least = 1000 / transform.fps
         raise DataError(f"{path.name} is shorter than one step of the model, {least:g} ms")

@@ -197,7 +197,7 @@ def fit(
     if settings.patience is not None:
         learned, watched = _held_back(recordings, settings)
         if isinstance(settings.augmentation, SpeechAugmentation):
-            watched = streams_of(watched, config.transform, blank_of(config.labels))
+            watched = streams_of(watched, config.sound, blank_of(config.labels))
     quiet = background or []
     run = _begin(learned, config, settings, weights, ranks, quiet, options.member)
     facts = {"settings": asdict(settings), "config": run.model.config.to_dict(), "member": options.member}
@@ -334,7 +334,7 @@ def _begin(
     )
     windows: StreamWindows | SpeechWindows
     if isinstance(settings.augmentation, SpeechAugmentation):
-        windows = SpeechWindows(recordings, how, config.transform, blank_of(config.labels))
+        windows = SpeechWindows(recordings, how, config.sound, blank_of(config.labels))
     else:
         features = None if recordings[0].backbone is not None else _feature_cache(model, settings)
         windows = StreamWindows(recordings, how, background=background or (), features=features)

@@ -295,7 +295,7 @@ class TrainJob:
         grouped = bool(self.world) or max(groups.values(), default=0) > 1
         quiet, _ = decoded("decoding background", footage, config, cache, console)
         if isinstance(self.settings.augmentation, SpeechAugmentation):
-            back = streams_of(back, config.transform, blank_of(config.labels)) if back else []
+            back = streams_of(back, config.sound, blank_of(config.labels)) if back else []
             names = [f"stream {number} of {one.group}" for number, one in enumerate(back, start=1)]
         elif isinstance(config.transform, SoundTransform):
             target = config.labels.index(config.events.background[0])

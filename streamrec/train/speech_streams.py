@@ -219,7 +219,7 @@ def drawn_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarra
         phase = 2 * math.pi * np.cumsum(pitch * np.exp(glide)) / rate
         count = max(1, min(12, int(0.45 * rate / (1.5 * pitch))))
         gains = rng.random(count) / np.arange(1, count + 1) ** rng.uniform(0.0, 1.5)
-        found = sum(g * np.sin((n + 1) * phase) for n, g in enumerate(gains)).astype(np.float32)  # type: ignore[union-attr]
+        found = sum(g * np.sin((n + 1) * phase) for n, g in enumerate(gains)).astype(np.float32)
     else:  # knocks, ticks; barks, sneezes: noise that fades
         found = colored(rng, length, rng.uniform(-1.0, 1.5))
         fades = math.exp(rng.uniform(math.log(0.005), math.log(0.25)))

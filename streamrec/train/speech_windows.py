@@ -66,11 +66,11 @@ class SpeechWindows:
         scene = Scene.drawn(shared, how, len(self._voices))
         words = () if rng.random() < how.empty else self._voices[scene.group]
         clean = spoken(rng, words, steps * hop, rate, how, least_pause=2 * hop)
-        stream = varied(rng, clean, rate, how, scene)
+        noisy = varied(rng, clean, rate, how, scene)
         elapsed = np.full(steps, hop / rate, np.float32)
         if not number or (number % SAME_SCENE == 0 and rng.random() >= self.settings.carry):
             elapsed[0] = np.inf
-        return stream.samples.reshape(steps, hop), elapsed, stream.targets(hop, self._blank)
+        return noisy.samples.reshape(steps, hop), elapsed, noisy.targets(hop, self._blank)
 
 
 def streams_of(recordings: Sequence[Recording], transform: SoundTransform, blank: int) -> list[Recording]:

@@ -20,6 +20,7 @@ from streamrec.train.augment import BURST_SECONDS, Augmentation, View, in_mirror
 from streamrec.train.frozen_features import FeatureCache, ViewFeatures
 from streamrec.train.signal_windows import SignalAugmentation, SignalPass, SignalSettings, begin
 from streamrec.train.sound_windows import SoundAugmentation, SoundSettings
+from streamrec.train.speech_streams import SpeechAugmentation
 
 PAUSE_SECONDS = (0.5, 4.0)  # range of the length of background between two recordings
 LEAST = 0.05  # least progress of an action, so that no frame has a weight of 0
@@ -50,7 +51,9 @@ class WindowSettings:
     streams: int  # N
     window: int  # T, frames
     fps: float  # sampling rate of the model, frames a second
-    augmentation: Augmentation | SignalAugmentation | SoundAugmentation | None  # None: recordings as they are
+    augmentation: (
+        Augmentation | SignalAugmentation | SoundAugmentation | SpeechAugmentation | None
+    )  # None: recordings as they are
     transform: InputTransform | None = None  # of recordings of another sense; None: they are of pictures
     max_gap: float = 1.0  # seconds: of readings, as in ModelConfig
     # Names of the targets; needed where ``augmentation.mirrored`` names some.
