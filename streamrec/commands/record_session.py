@@ -137,7 +137,7 @@ class RecordJob:
         log = console.print_line
         labels = parse_labels(self.labels)
         place = path_of(str(self.folder))
-        keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])
+        keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source), file_of(self.voice)])
         source = open_source(self.source)
         source.settle()
         world = source if isinstance(source, World) else None

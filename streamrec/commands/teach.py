@@ -121,7 +121,7 @@ def teach(
     kept = out.with_suffix(".teach") if examples is None else path_of(str(examples))
     keep_inputs(
         {"--out": out, "--examples": kept},
-        [file_of(source), *map(model_file, models), web_access, web_certificate],
+        [file_of(source), file_of(voice), *map(model_file, models), web_access, web_certificate],
     )
     check_out(out, kept)
     opened = open_source(source, retries=None if retries < 0 else retries)
