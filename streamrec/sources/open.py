@@ -128,6 +128,23 @@ def without_sound(text: str) -> tuple[bool, str]:
     return True, plain
 
 
+def sound_address(what: str) -> str:
+    """How the sound beside the pictures of a source is named; raises ``SourceError`` where there is none.
+
+    >>> sound_address("rtsp://10.0.0.7/live"), sound_address("0")
+    ('rtsp://10.0.0.7/live#sound', 'mic:')
+    """
+    text = what.strip()
+    if is_webcam(text):
+        return f"{PREFIX}:"
+    named = text.partition(":")[0] in SOURCES
+    if text in STDIN or named or is_table(text) or Path(text).is_dir():
+        raise SourceError(
+            f"{shortened(text)} has no sound of its own: name one, like the address mic: or that of a camera"
+        )
+    return f"{text}{SOUND_MARK}"
+
+
 def _sound_from(text: str, retries: int | None) -> Source:
     """The sound of a file, an address or a microphone."""
     text = text.strip()

@@ -465,6 +465,7 @@ def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
         "fps": table.get("fps"),
         "enabled": settings.enabled,
         "count": settings.count,
+        "listens": "" if settings.listen is None else settings.listen.name,
         "per_person": next(name for name, value in PER_PERSON.items() if value is table.get("per_person")),
         "privacy": str(table.get("privacy", "")),
         "region": None if settings.region is None else list(settings.region),
@@ -636,7 +637,7 @@ def _fill_rule(table: Any, rule: Mapping[str, Any]) -> None:
 def _rename_in_rules(document: Any, before: str, now: str) -> None:
     """Let the rules about a camera follow its new name."""
     for rule in document.get("rule", []) if before != now else ():
-        for pattern in (rule.get("when"), rule.get("then")):
+        for pattern in (rule.get("when"), rule.get("then"), rule.get("also")):
             if isinstance(pattern, MutableMapping) and "camera" in pattern:
                 names = pattern["camera"]
                 if names == before:

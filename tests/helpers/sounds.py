@@ -8,6 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 
+from streamrec import Frame, ModelConfig, Prediction
+from streamrec.events.detector import EventSettings
+from streamrec.nn.sound import SoundTransform
+from streamrec.types import SOUND
+
 
 def clicks(rate: int, seconds: float, at: tuple[float, ...]) -> np.ndarray:
     """(N,) float32: silence with a smooth click of 2 ms at each of these seconds."""
@@ -67,3 +72,32 @@ def write_media(
             container.mux(audio.encode(frame))
             container.mux(audio.encode(None))
     return path
+
+
+class Loudness:
+    """Steps like a recognizer of sound: "glass" while a hop is loud. It counts its steps."""
+
+    engine = "none"
+    name = "glass"
+    sense = SOUND
+
+    def __init__(self, shortest: float = 0.0) -> None:
+        transform = SoundTransform(rate=8_000, hop=640, window=256, stride=80, mels=16, low=60, high=3_800)
+        events = EventSettings(
+            background=("quiet",), smoothing=0.0, shortest=shortest, merge_gap=0.0, enter=0.6, leave=0.4
+        )
+        self.config = ModelConfig(
+            labels=("quiet", "glass"), encoder="sound-cnn", transform=transform, fps=12.5, events=events
+        )
+        self.configs = {"glass": self.config}
+        self.fps = 12.5
+        self.steps = 0
+
+    def initial_state(self) -> int:
+        return 0
+
+    def step(self, frame: Frame, state: int) -> tuple[Prediction, int]:
+        self.steps += 1
+        loud = float(np.abs(frame.data).max() > 0.2)
+        shares = np.array([1.0 - loud, loud], np.float32)
+        return Prediction.of(shares, frame.timestamp, self.config.labels), state + 1
