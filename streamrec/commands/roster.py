@@ -286,7 +286,7 @@ def _unknown_names(
         where = f"{file.path.name}: rule {rule.name!r}: "
         if rule.name in labels:
             yield f"{where}name: an action is called so too; another name keeps them apart"
-        for key, pattern in (("when", rule.when), ("then", rule.then)):
+        for key, pattern in (("when", rule.when), ("then", rule.then), ("also", rule.also)):
             for what, wanted, names in (
                 ("label", () if pattern is None else pattern.labels, labels),
                 ("model", () if pattern is None else pattern.models, known["models"]),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from streamrec.core.messages import shortened
 from streamrec.core.model_names import check_names, names_of
 from streamrec.errors import ModelError
 from streamrec.settings.toml import Reader
-
-if TYPE_CHECKING:
-    from streamrec.settings.cameras_file import WatchFile
 
 KEYS = ("model", "address")
 LEFT_OUT = "a fleet does not listen: listen of {} is left out; watch it with `streamrec watch`"
@@ -65,8 +62,3 @@ def listen_of(
     except ModelError as error:
         raise reader.wrong(where, "listen", str(error)) from error
     return ListenSettings(model=model, address=address)
-
-
-def without_listening(file: WatchFile) -> WatchFile:
-    """The same file, of which no camera listens."""
-    return replace(file, cameras=tuple(replace(camera, listen=None) for camera in file.cameras))

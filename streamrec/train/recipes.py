@@ -162,12 +162,12 @@ SIGNAL_RECIPE: Mapping[str, Any] = MappingProxyType(
 SOUND = MappingProxyType(
     {
         "encoder": SOUND_CNN,
-        "transform": SoundTransform(window=512, stride=320),
+        "transform": SoundTransform(window=512, stride=320, mels=48),
         "fps": 12.5,
         "hidden_size": 96,
-        "dropout": 0.4,
+        "dropout": 0.3,
         "max_gap": 1.0,
-        "events": EventSettings(enter=0.6, leave=0.4, smoothing=0.3, shortest=0.2),
+        "events": EventSettings(enter=0.5, leave=0.35, smoothing=0.3, shortest=0.2),
     }
 )
 
@@ -379,7 +379,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 carry=0.4,
                 pause=0.5,
                 ramp_seconds=0.5,
-                label_smoothing=0.1,
                 learning_rate=3e-3,
                 weight_decay=0.05,
                 average=0.98,

@@ -18,7 +18,7 @@ from streamrec.core.text import printable, spelled
 from streamrec.data.clips import NO_LABEL
 from streamrec.errors import need
 from streamrec.evaluation.metrics import ConfusionMatrix
-from streamrec.outputs.plot import plot_of
+from streamrec.outputs.plot import level_of, plot_of
 from streamrec.train.joints.movenet_noise import PEOPLE
 from streamrec.train.joints.sheet import draw as draw_people
 from streamrec.train.quick_eval import Played
@@ -263,8 +263,8 @@ def _picture(played: Played, at: int) -> np.ndarray:
     recording, number = played.recording, played.frames[at]
     if recording.is_signal:
         rows = recording.pictures
-        if recording.rate:  # decibels of full scale
-            rows = 20 * np.log10(np.sqrt(np.square(rows).mean(1, keepdims=True)) + 1e-5)
+        if recording.rate:
+            rows = np.stack([level_of(hop) for hop in rows])
         return plot_of(rows, recording.timestamps, float(recording.timestamps[number]))
     if recording.backbone is None:
         return recording.pictures[number]

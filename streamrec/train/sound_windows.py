@@ -27,9 +27,9 @@ class SoundAugmentation:
     """Strengths of the augmentation of sound. "Of the passes": the probability that a pass has it at all."""
 
     gain: float = 10.0  # dB by which a pass is louder or quieter at most
-    filter: float = 4.0  # dB: standard deviation of a random filter, at points an octave apart
+    filter: float = 3.0  # dB: standard deviation of a random filter, at points an octave apart
     tempo: float = 0.1  # range of the playing speed, around 1; the pitch goes with it
-    noise: float = 0.4  # of the passes: noise beneath, from white to brown
+    noise: float = 0.3  # of the passes: noise beneath, from white to brown
     noise_below: tuple[float, float] = (5.0, 40.0)  # dB by which that is quieter than the recording
     mix: float = 0.3  # of the passes: another recording beneath
     mix_below: tuple[float, float] = (6.0, 20.0)  # dB by which that is quieter
@@ -187,8 +187,8 @@ def drawn_nothing(count: int, transform: SoundTransform, target: int, seed: int)
             samples += noise * np.float32(10 ** (rng.uniform(-90, -50) / 20))
         if number % 4 == 3:
             mains = float(rng.choice([50.0, 60.0]))
-            hum = sum(np.sin(2 * np.pi * mains * n * times + rng.uniform(0, 6)) / n for n in (1, 2, 3, 5))
-            samples += (hum * 10 ** (rng.uniform(-80, -50) / 20)).astype(np.float32)
+            waves = [np.sin(2 * np.pi * mains * n * times + rng.uniform(0, 6)) / n for n in (1, 2, 3, 5)]
+            samples += (np.sum(waves, axis=0) * 10 ** (rng.uniform(-80, -50) / 20)).astype(np.float32)
         found.append(
             Recording(
                 samples.reshape(steps, transform.hop),

@@ -637,7 +637,7 @@ def _fill_rule(table: Any, rule: Mapping[str, Any]) -> None:
 def _rename_in_rules(document: Any, before: str, now: str) -> None:
     """Let the rules about a camera follow its new name."""
     for rule in document.get("rule", []) if before != now else ():
-        for pattern in (rule.get("when"), rule.get("then")):
+        for pattern in (rule.get("when"), rule.get("then"), rule.get("also")):
             if isinstance(pattern, MutableMapping) and "camera" in pattern:
                 names = pattern["camera"]
                 if names == before:

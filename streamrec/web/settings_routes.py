@@ -185,6 +185,7 @@ class RuleChange(BaseModel):
     since: _NAME | None = None
     by: _NAME | None = None
     then: PatternJson | _NAME | list[_NAME] | None = None
+    also: PatternJson | _NAME | list[_NAME] | None = None
     count: Annotated[int, Strict()] | None = None
     within: _TIME | None = None
     timezone: str = Field(default="", max_length=100)
@@ -205,6 +206,7 @@ class RuleJson(BaseModel):
     since: str | None = None
     by: str | None = None
     then: dict[str, Any] | str | list[str] | None = None
+    also: dict[str, Any] | str | list[str] | None = None
     count: int | None = None
     within: str | None = None
     timezone: str = ""

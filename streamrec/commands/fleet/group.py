@@ -34,8 +34,7 @@ from streamrec.outputs.history.records import Entry, RemoteResult
 from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.recognizer import Recognizer
-from streamrec.settings.cameras_file import watchfile_of
-from streamrec.settings.listening import without_listening
+from streamrec.settings.cameras_file import watchfile_of, without_listening
 from streamrec.settings.tuned_file import Tuned
 from streamrec.types import Result
 from streamrec.web.fleet_pictures import GroupPictures

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.causal import CausalConv, Past
@@ -42,7 +44,7 @@ class LogMel(nn.Module):
         arrays = (kernels, whole[0, 0], filters[used], *transform.band_normalization())
         for name, array in zip(("kernels", "hann", "filters", "mean", "std"), arrays, strict=True):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
-        bins = used.nonzero()[0]
+        bins = np.flatnonzero(used)
         self.used = slice(int(bins[0]), int(bins[-1]) + 1)  # bands overlap, so that no bin between is unused
         self.window, self.stride, self.tail = transform.window, transform.stride, transform.tail
 

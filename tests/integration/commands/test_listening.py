@@ -13,8 +13,8 @@ import torch
 from streamrec import ActionModel, ModelConfig, SoundTransform, save_model
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
-from streamrec.settings.cameras_file import read_watchfile
-from streamrec.settings.listening import LEFT_OUT, without_listening
+from streamrec.settings.cameras_file import read_watchfile, without_listening
+from streamrec.settings.listening import LEFT_OUT
 from tests.helpers.sounds import tone, write_media
 
 TRANSFORM = SoundTransform(rate=8_000, hop=640, window=256, stride=80, mels=16, low=60, high=3_800)
