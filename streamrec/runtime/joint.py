@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamrec.core.messages import described
-from streamrec.core.model_names import check_names
+from streamrec.core.model_names import check_names, is_anomaly
 from streamrec.core.state import State
 from streamrec.core.text import printable
 from streamrec.errors import ModelError
@@ -64,6 +64,8 @@ def open_models(
             models[0], device=device, engine=engine, threads=threads, people=people, per_person=per_person
         )
     check_options(engine, device, threads)
+    if any(map(is_anomaly, models)):
+        raise ModelError("anomaly watches a stream alone: run the other models in a pass of their own")
     paths = [find_model(model) for model in models]
     check_names(paths)
     members = read_members(paths, engine, device, people, per_person)
