@@ -73,8 +73,17 @@ def read_corpus(folder: str | Path) -> list[Series]:
         raise DataError(f"{folder} does not hold the Numenta Anomaly Benchmark: {error}") from error
 
 
-def nab_score(series: Sequence[Series], scores: Sequence[np.ndarray], profile: Profile) -> NabScore:
-    """The score of a detector that gives (R,) scores to each of the series, at its best threshold."""
+def nab_score(
+    series: Sequence[Series],
+    scores: Sequence[np.ndarray],
+    profile: Profile,
+    *,
+    threshold: float | None = None,
+) -> NabScore:
+    """The score of a detector that gives (R,) scores to each of the series.
+
+    ``threshold``: None takes the best one, as the benchmark's rule is.
+    """
     total = sum(len(one.windows) for one in series)
     if not total or len(series) != len(scores):
         raise DataError("a score needs scores of each series, and a labelled window")
@@ -92,11 +101,14 @@ def nab_score(series: Sequence[Series], scores: Sequence[np.ndarray], profile: P
     order = np.argsort(-height, kind="stable")
     height, hit = height[order], hit[order]
     raw = np.r_[0.0, np.cumsum(gain[order])] - profile.false_negative * total
-    ends = np.r_[0, np.flatnonzero(np.r_[height[1:] != height[:-1], True]) + 1]  # a threshold takes all of a height
-    best = int(ends[raw[ends].argmax()])
+    ends = np.r_[
+        0, np.flatnonzero(np.r_[height[1:] != height[:-1], True]) + 1
+    ]  # a threshold takes all of a height
+    best = int(ends[raw[ends].argmax()]) if threshold is None else int((height >= threshold).sum())
     worst = -profile.false_negative * total
     score = 100.0 * (raw[best] - worst) / (profile.true_positive * total - worst)
-    threshold = float(height[best - 1]) if best else np.inf
+    if threshold is None:
+        threshold = float(height[best - 1]) if best else np.inf
     taken = hit[:best]
     return NabScore(float(score), threshold, int((taken > 0).sum()), total, int((taken < 0).sum()))
 
@@ -141,7 +153,9 @@ def _read(path: Path, name: str, windows: Sequence[Sequence[str]]) -> Series:
         rows = list(csv.reader(file))[1:]
     moments = [_moment(row[0]) for row in rows]
     values = np.array([float(row[1]) for row in rows])
-    place = {moment: n for n, moment in reversed(list(enumerate(moments)))}  # the first of a time that comes twice
+    place = {
+        moment: n for n, moment in reversed(list(enumerate(moments)))
+    }  # the first of a time that comes twice
     found = [[place.get(_moment(edge)) for edge in window] for window in windows]
     if any(edge is None for window in found for edge in window):
         raise DataError(f"{name}: a window begins or ends at no reading")

@@ -80,7 +80,9 @@ class Forecaster:
         state |= {name: np.zeros((streams, *shape), np.float32) for name, shape in zeros.items()}
         exact = ("last", "clock", "interval", "center", "spread", "expected", "scale")
         state |= {name: np.zeros(streams) for name in exact}
-        state |= {name: np.zeros((streams, slots)) for name, slots in (("day", DAY_SLOTS), ("week", WEEK_SLOTS))}
+        state |= {
+            name: np.zeros((streams, slots)) for name, slots in (("day", DAY_SLOTS), ("week", WEEK_SLOTS))
+        }
         state |= {f"{name}.known": np.zeros(state[name].shape, bool) for name in ("day", "week")}
         state["count"] = np.zeros(streams, np.int64)
         return state
@@ -275,9 +277,7 @@ def _loss_gradient(out: np.ndarray, now: np.ndarray, targets: np.ndarray, burn_i
 
 def _activated(gates: np.ndarray, hidden: int) -> tuple[np.ndarray, ...]:
     """(..., 4 H) -> i, f, g and o, each (..., H)."""
-    i, f, o = (
-        _HALF * np.tanh(_HALF * gates[..., n * hidden : (n + 1) * hidden]) + _HALF for n in (0, 1, 3)
-    )
+    i, f, o = (_HALF * np.tanh(_HALF * gates[..., n * hidden : (n + 1) * hidden]) + _HALF for n in (0, 1, 3))
     return i, f, np.tanh(gates[..., 2 * hidden : 3 * hidden]), o
 
 

@@ -75,7 +75,9 @@ class SeriesTransform(InputTransform):
         if not isinstance(data, np.ndarray) or data.ndim != 1 or data.dtype.kind not in "fiu":
             raise PictureError(f"anomaly takes rows of readings, not {described(data)}")
         if not 1 <= data.size <= MOST_CHANNELS:
-            raise PictureError(f"a row holds {data.size} readings: anomaly takes 1 to {MOST_CHANNELS} channels")
+            raise PictureError(
+                f"a row holds {data.size} readings: anomaly takes 1 to {MOST_CHANNELS} channels"
+            )
         row = data.astype(np.float32)
         if not np.isfinite(row).all():
             raise PictureError(f"a row of readings holds what is no number: {shortened(row.tolist())}")
@@ -110,7 +112,9 @@ class AnomalyRecognizer(Recognizer):
         self.name = ANOMALY
         self.per_day = per_day
         self._detector = SeriesDetector(Forecaster(seed=seed))
-        self._names = tuple(sorted(self._detector.initial_state()))  # of the arrays of ``State.head``, in order
+        self._names = tuple(
+            sorted(self._detector.initial_state())
+        )  # of the arrays of ``State.head``, in order
         self._config = ModelConfig(
             labels=(NORMAL, ANOMALY),
             encoder="forecaster",
@@ -194,7 +198,9 @@ class AnomalyRecognizer(Recognizer):
         else:
             kept, held = self._detector.initial_state(1, row.size), False
         found = self._detector.advance(row[None], np.array([frame.timestamp], np.float64), kept)
-        logit = float(np.clip((math.log10(self.per_day) - found.rate[0]) * math.log(10.0), -_MOST_LOGIT, _MOST_LOGIT))
+        logit = float(
+            np.clip((math.log10(self.per_day) - found.rate[0]) * math.log(10.0), -_MOST_LOGIT, _MOST_LOGIT)
+        )
         likely = 1.0 / (1.0 + math.exp(-logit))
         held = bool(found.begins[0]) or (held and likely >= LEAVE)
         probability = likely if held else 0.0
@@ -231,7 +237,9 @@ class AnomalyRecognizer(Recognizer):
 
     def _check(self, state: State) -> None:
         if not isinstance(state, State):
-            raise StateError(f"a state is what initial_state() or step() returned, not {type(state).__name__}")
+            raise StateError(
+                f"a state is what initial_state() or step() returned, not {type(state).__name__}"
+            )
         fits = len(state.head) in (0, len(self._names)) and state.probabilities.shape == (1, 2)
         if not fits or (state.head and len(state.cache) != 1):
             raise StateError("this state belongs to another model than 'anomaly'; start from initial_state()")
