@@ -6,7 +6,7 @@ import random
 import sys
 from collections.abc import Iterator
 
-from streamrec import Recognizer, StreamrecError, StreamRecognizer, open_source
+from streamrec import StreamrecError, StreamRecognizer, open_models, open_source
 
 
 def drawn_boiler(days: float = 5.0) -> Iterator[tuple[float, float]]:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rate", default="1/week", help="false events that are allowed: 1/day, 1/week, ...")
     given = parser.parse_args()
     try:
-        play(given.table, StreamRecognizer(Recognizer.load(f"anomaly:{given.rate}")))
+        play(given.table, StreamRecognizer(open_models(f"anomaly:{given.rate}")))
     except StreamrecError as error:
         sys.exit(str(error))
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from streamrec.core.arguments import number, whole_number
 from streamrec.core.messages import described
-from streamrec.core.model_names import is_anomaly
 from streamrec.core.state import State, stack, unstack
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
@@ -29,7 +28,7 @@ from streamrec.nn.ood import KnownFeatures
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.head_inputs import head_inputs
-from streamrec.runtime.load import check_options, engine_of, make_engine
+from streamrec.runtime.load import engine_of, make_engine
 from streamrec.runtime.people import follow, initial_tracks, people_in, possible_in
 from streamrec.runtime.person_counts import PersonCounter, with_motion_counts
 from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
@@ -85,11 +84,6 @@ class Recognizer:
         find them and judge each: events are of a person; a model on keypoints can (``webcam``, ``fall``, ``workout``).
         Raises ``ModelError``. Nothing is downloaded and nothing is unpickled.
         """
-        if is_anomaly(_named(name_or_path)):
-            from streamrec.runtime.anomaly import AnomalyRecognizer
-
-            check_options(engine, device, threads)
-            return AnomalyRecognizer.named(str(name_or_path))
         name, ready = make_engine(
             _named(name_or_path),
             engine=engine,

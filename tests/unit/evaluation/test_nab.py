@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from streamrec.errors import DataError
-from streamrec.evaluation.nab import LOW_FN, LOW_FP, PROFILES, STANDARD, Series, nab_score, probation_of, read_corpus
+from streamrec.evaluation.nab import (
+    LOW_FN,
+    LOW_FP,
+    PROFILES,
+    STANDARD,
+    Series,
+    nab_score,
+    probation_of,
+    read_corpus,
+)
 
 
 def series(*windows: tuple[int, int], readings: int = 1000, name: str = "one") -> Series:
@@ -43,7 +52,9 @@ def test_of_a_window_the_best_detection_counts_and_the_later_the_less():
 
 def test_false_detections_cost_by_their_distance_from_the_window_before():
     one = series((400, 449))
-    near, far = (nab_score([one], [detections(one, 400, place)], STANDARD, threshold=1.0) for place in (459, 900))
+    near, far = (
+        nab_score([one], [detections(one, 400, place)], STANDARD, threshold=1.0) for place in (459, 900)
+    )
     assert near.score == pytest.approx(100.0 * (2.0 + 0.11 * sigmoid(10 / 49)) / 2.0)
     assert far.score == pytest.approx(100.0 * (2.0 - 0.11) / 2.0)
     twice = nab_score([one], [detections(one, 400, 900)], LOW_FP, threshold=1.0)

@@ -50,7 +50,9 @@ def test_the_cell_and_its_gradient_are_those_of_the_lstm_of_the_model_class():
         hidden, _ = lstm(given)
         out = torch.cat([given, hidden, torch.ones(windows, length, 1)], -1) @ output
         plain = out.detach().numpy()[None]
-        out.backward(torch.tensor(_loss_gradient(plain, features[n : n + 1, ..., 0], targets[n : n + 1], 2)[0]))
+        out.backward(
+            torch.tensor(_loss_gradient(plain, features[n : n + 1, ..., 0], targets[n : n + 1], 2)[0])
+        )
         for name, wanted in (
             ("input", lstm.weight_ih_l0.grad.T),
             ("recurrent", lstm.weight_hh_l0.grad.T),

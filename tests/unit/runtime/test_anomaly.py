@@ -25,7 +25,7 @@ def frames(values: list[float]) -> list[Frame]:
 
 def test_a_reading_that_does_not_fit_is_an_event_with_its_forecast():
     rows = [(60.0 * n, [value]) for n, value in enumerate(drawn())]
-    found = [event for result in results(rows, Recognizer.load("anomaly")) for event in result.events]
+    found = [event for result in results(rows, open_models("anomaly")) for event in result.events]
     started, ended = found
     assert isinstance(started, ActionStarted) and isinstance(ended, ActionEnded)
     assert (started.label, started.timestamp) == ("anomaly", 280 * 60.0)
@@ -36,7 +36,7 @@ def test_a_reading_that_does_not_fit_is_an_event_with_its_forecast():
 
 
 def test_an_app_gives_numbers_as_they_come():
-    stream = StreamRecognizer(Recognizer.load("anomaly:1/day"))
+    stream = StreamRecognizer(open_models("anomaly:1/day"))
     labels = [stream.recognize(value, timestamp=60.0 * n).label for n, value in enumerate(drawn())]
     assert labels.index("anomaly") == 280
 
@@ -44,12 +44,12 @@ def test_an_app_gives_numbers_as_they_come():
 def test_several_channels_and_which_of_them_it_was():
     rows = [{"seconds": 60.0 * n, "flow": value, "pressure": 1.0 + n % 3} for n, value in enumerate(drawn())]
     source = RowSource(rows)
-    found = [event for result in results(source, Recognizer.load("anomaly")) for event in result.events]
+    found = [event for result in results(source, open_models("anomaly")) for event in result.events]
     assert found[0].forecast == Forecast(0, 40.0, found[0].forecast.expected)
 
 
 def test_a_state_is_never_changed_and_goes_on_from_its_bytes_bit_for_bit():
-    recognizer = Recognizer.load("anomaly")
+    recognizer = open_models("anomaly")
     state, given = recognizer.initial_state(), frames(drawn(240, 220))
     for frame in given[:200]:
         _, state = recognizer.step(frame, state)
@@ -65,7 +65,7 @@ def test_a_state_is_never_changed_and_goes_on_from_its_bytes_bit_for_bit():
 
 
 def test_a_new_segment_forgets_nothing():
-    recognizer = Recognizer.load("anomaly")
+    recognizer = open_models("anomaly")
     state = recognizer.initial_state()
     for frame in frames(drawn(200, 199)):
         _, state = recognizer.step(frame, state)
@@ -75,14 +75,14 @@ def test_a_new_segment_forgets_nothing():
 
 
 def test_a_pickled_one_is_the_same():
-    recognizer = pickle.loads(pickle.dumps(Recognizer.load("anomaly:2/hour")))
+    recognizer = pickle.loads(pickle.dumps(open_models("anomaly:2/hour")))
     assert recognizer.per_day == pytest.approx(48.0)
 
 
 @pytest.mark.parametrize("name", ["anomaly:", "anomaly:often", "anomaly:-1/day", "anomaly:1/month"])
 def test_a_rate_that_is_none_is_refused_in_words(name):
     with pytest.raises(ModelError, match="is no rate: write how many in which time, like 1/day"):
-        Recognizer.load(name)
+        open_models(name)
 
 
 def test_it_watches_alone():
@@ -91,7 +91,7 @@ def test_it_watches_alone():
 
 
 def test_rows_that_are_none_are_refused_in_words():
-    stream = StreamRecognizer(Recognizer.load("anomaly"))
+    stream = StreamRecognizer(open_models("anomaly"))
     stream.recognize([1.0, 2.0], timestamp=0.0)
     for given, why in (
         ([1.0], "this row holds 1 readings, and the stream had 2"),
@@ -105,11 +105,16 @@ def test_rows_that_are_none_are_refused_in_words():
 
 
 def test_a_state_of_another_model_is_refused():
-    recognizer = Recognizer.load("anomaly")
+    recognizer = open_models("anomaly")
     with pytest.raises(StateError, match="belongs to another model"):
         recognizer.step(frames([1.0])[0], Recognizer.load("motion").initial_state())
 
 
 def test_there_is_no_file_to_write(tmp_path):
     with pytest.raises(ModelError, match="anomaly has no file to write"):
-        Recognizer.load("anomaly").save(tmp_path / "a.safetensors")
+        open_models("anomaly").save(tmp_path / "a.safetensors")
+
+
+def test_what_reads_a_file_names_the_way_to_open_it():
+    with pytest.raises(ModelError, match="anomaly has no file: run and watch take it"):
+        Recognizer.load("anomaly:1/day")
