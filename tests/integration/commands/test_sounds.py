@@ -1,4 +1,4 @@
-"""Sound on the command line: learned from, evaluated, cross-validated and run, as video is."""
+"""Sound on the command line: learned from, evaluated and run, as video is."""
 
 from __future__ import annotations
 
@@ -34,11 +34,6 @@ def test_sounds_are_learned_from_by_group_evaluated_and_run_as_videos_are(tmp_pa
     done = main_here("eval", "mine.safetensors", ".", "--stream", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert '"clips": 6' in done.stdout
-    done = main_here(
-        "crossval", ".", "--out", "folds", "--recipe", "sound", "--folds", "3", "--steps", "2", "--streams", "4",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     done = main_here(
         "run", "beep_hall.wav", "-m", "mine.safetensors", "--no-show", "--jsonl", "out.jsonl", cwd=tmp_path
     )  # fmt: skip
