@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streamrec.events.recurrence import RecurrenceSettings
     from streamrec.nn.config import ModelConfig
     from streamrec.nn.model import CNNLSTM, ActionModel
+    from streamrec.nn.signals import SignalTransform
     from streamrec.nn.transforms import Transform
     from streamrec.outputs.history.store import History
     from streamrec.outputs.json_lines import JsonLines
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from streamrec.runtime.joint import open_models
     from streamrec.runtime.recognizer import Followed, Recognizer, StreamRecognizer
     from streamrec.sources.open import open_source
+    from streamrec.sources.rows import RowSource
     from streamrec.sources.sampling import pace
     from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.teach.corrections.corrector import Corrections
@@ -67,6 +69,8 @@ _HOMES = {
     "RecurrenceSettings": "events.recurrence",
     "Result": "types",
     "RingBuffer": "pipeline.ring_buffer",
+    "RowSource": "sources.rows",
+    "SignalTransform": "nn.signals",
     "Sink": "outputs.sink",
     "Source": "types",
     "State": "core.state",
@@ -113,6 +117,8 @@ __all__ = [
     "RecurrenceSettings",
     "Result",
     "RingBuffer",
+    "RowSource",
+    "SignalTransform",
     "Sink",
     "Source",
     "State",

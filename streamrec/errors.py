@@ -72,6 +72,7 @@ EXTRAS = {
     "onnxscript": "train",
     "paho": "mqtt",
     "ray": "fleet",
+    "serial": "serial",
     "starlette": "web",
     "tensorboard": "train",
     "timm": "train",

@@ -15,24 +15,42 @@ from streamrec.core.messages import described
 from streamrec.errors import WrongValue
 
 UNKNOWN = "unknown"  # shown instead of a label
+VIDEO = "video"  # a sense: what a stream is of. Its frames are pictures.
+SIGNAL = "signal"  # readings of sensors, or any series of numbers: a row of channels a frame
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Frame:
-    """One image of one stream, and its time.
+    """One image of one stream, and its time; or one row of readings, of a stream of another sense.
 
     ``index`` counts all frames of the source, also those that are dropped later. ``timestamp`` is in seconds on the
     source's own clock: media time for a file, time since opening for a camera. ``segment`` grows at every reconnect
     or seek: state must not cross it.
     """
 
-    image: np.ndarray  # (H, W, 3) uint8, BGR, as OpenCV gives it
+    # Of video (H, W, 3) uint8, BGR, as OpenCV gives it; of a signal (C,) float32, a number a channel. ``data`` is the
+    # same, by a name that fits every sense.
+    image: np.ndarray
     index: int
     timestamp: float  # seconds on the source's own clock
     segment: int = 0
     source: str = ""  # name of the stream; never holds a password
     captured: float = 0.0  # time.monotonic() when the image was decoded: for latency only
     truth: str | None = None  # the true label, where the source knows it (the synthetic world does)
+
+    @property
+    def data(self) -> np.ndarray:
+        """What was seen, or read: ``image``.
+
+        >>> Frame(np.array([0.1, 9.8], np.float32), 0, 0.0).data.shape
+        (2,)
+        """
+        return self.image
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is an image, and not a row of readings."""
+        return self.image.ndim == 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,6 +278,8 @@ class Source(ABC):
 
     name: str  # as shown to users: no password in it
     live: bool
+    sense: str = VIDEO  # what its frames are: VIDEO or SIGNAL
+    channels: tuple[str, ...] = ()  # of a signal: names of the numbers of a frame; (): not known (yet)
     secrets: tuple[str, ...] = ()  # of its address: masked in messages
     duration: float | None = None  # seconds; None: unknown or endless
     together: int = (

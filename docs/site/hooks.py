@@ -21,11 +21,19 @@ LANGUAGES = {".py": "python", ".toml": "toml", ".service": "ini", ".env": "ini",
 PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
     "reading": (
         "Sources: where frames come from",
-        ("open_source", "Source", "Frame", "RingBuffer"),
+        ("open_source", "RowSource", "Source", "Frame", "RingBuffer"),
     ),
     "recognizing": (
         "Recognizing",
-        ("Recognizer", "open_models", "StreamRecognizer", "Prediction", "State", "Transform"),
+        (
+            "Recognizer",
+            "open_models",
+            "StreamRecognizer",
+            "Prediction",
+            "State",
+            "Transform",
+            "SignalTransform",
+        ),
     ),
     "flow": (
         "From sources to results",

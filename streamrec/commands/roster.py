@@ -20,6 +20,7 @@ from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
 from streamrec.notify.rule_runner import ReadyRules
+from streamrec.pipeline.senses import fitted_to
 from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.checkpoint import model_file
@@ -142,7 +143,8 @@ class Roster:
             events = events_by_model(settings, configs, file)
             key = "address"
             keep_inputs(self._outputs, [file_of(settings.address)])
-            source = source_of(settings, recognizer.straight)
+            source = source_of(settings, recognizer.straight, recognizer.sense)
+            fitted_to(source, recognizer)
         except SettingsError:
             raise
         except Exception as error:

@@ -56,7 +56,8 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="0 or /dev/video0, rtsp://... or http://..., a video, a folder of images, or synthetic."
+            help="0 or /dev/video0, rtsp://... or http://..., a video, a folder of images, synthetic, or readings "
+            "of sensors: a .csv, mqtt://..., serial:/dev/..."
         ),
     ],
     model: Annotated[
@@ -167,6 +168,7 @@ def run(
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
       streamrec run rope.mp4 --count --save counted.mp4 --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
+      streamrec run readings.csv -m motion
     """
     from streamrec.commands.run_job import RunJob
     from streamrec.core.files import keep_inputs
@@ -218,6 +220,7 @@ def run(
         source,
         retries=None if retries < 0 else retries,
         size=None if needs_images else recognizer.straight,
+        sense=recognizer.sense,
     )
     RunJob(
         source=opened,

@@ -18,11 +18,13 @@ from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.overlay import draw_heat
+from streamrec.outputs.plot import Plots
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.pipeline.senses import fitted_to
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Followed, Recognizer, configs_of
 from streamrec.settings.resolve import actions_of
@@ -64,6 +66,7 @@ class RunJob:
         """
         source = self.source
         source.settle()
+        fitted_to(source, self.recognizer)  # one of another sense is refused before anything is opened
         if self.max_seconds is not None:
             source = Limited(source, self.max_seconds)
         no_window = why_no_display() if self.show is not False else None
@@ -86,8 +89,9 @@ class RunJob:
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
+            plots = Plots()  # of readings, which have no picture
             for result in played:
-                opened.outputs.write(result)
+                opened.outputs.write(plots.pictured(result))
                 opened.outputs.tick()
                 if window is not None and window.closed:
                     break

@@ -21,6 +21,7 @@ from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
+from streamrec.outputs.plot import Plots
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import open_models
@@ -188,6 +189,7 @@ class _Watching:
             )
             views.insert(0, stack.enter_context(page))
             self._live = page.live
+        self._plots = Plots()  # of readings, which have no picture
         self._outputs = Outputs(self._dispatcher, views, terminal=terminal, log=terminal.log)
         self._watcher = Watcher(on_health=self._on_health)
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
@@ -229,7 +231,7 @@ class _Watching:
 
     def _write(self, results: list[Result]) -> None:
         for result in results:
-            self._outputs.write(result)
+            self._outputs.write(self._plots.pictured(result))
         for camera, health in self._over:
             report = partial(self._report_health, camera, health)
             self._dispatcher.in_order(camera.name, report, last=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streamrec.core.redact import redact
@@ -13,6 +13,7 @@ from streamrec.errors import SettingsError, StreamrecError
 
 NOT_UTF8 = "it is not written in UTF-8"
 _SHOWN = 60  # letters of a value in a message
+_CHANNELS = 6  # whose names are in a message
 
 
 def shortened(value: object) -> str:
@@ -42,6 +43,16 @@ def described(value: Any) -> str:
     if value is None or isinstance(value, plain) or hasattr(value, "dtype"):
         return shortened(value)
     return f"a {type(value).__name__}"
+
+
+def channels_described(channels: Sequence[str]) -> str:
+    """How many channels a signal has, and which.
+
+    >>> channels_described(("x", "y"))
+    '2 channels (x, y)'
+    """
+    names = ", ".join(map(printable, channels[:_CHANNELS])) + (", ..." if len(channels) > _CHANNELS else "")
+    return f"{len(channels)} channel{'s' if len(channels) > 1 else ''} ({names})"
 
 
 def why(error: BaseException) -> str:

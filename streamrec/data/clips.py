@@ -17,9 +17,11 @@ from typing import TypeAlias
 from streamrec.core.csv_tables import decimal, read_table
 from streamrec.core.reading import path_of
 from streamrec.core.text import printable
+from streamrec.data.tables import group_of, is_readings, labels_in
 from streamrec.errors import DataError
 from streamrec.events.detector import BACKGROUND as BACKGROUND
 from streamrec.sources.files import VIDEO_ENDINGS
+from streamrec.sources.tables import is_table
 
 COLUMNS = ("clip", "label", "group", "segments", "start", "end", "repetitions", "background")  # of a table
 NO_LABEL = -100  # target of a frame without a true label: cross-entropy ignores it
@@ -105,6 +107,9 @@ def find_clips(
     - ``label,start,end``: the same, one row a segment; a row with neither start nor end is a whole clip;
     - ``repetitions``: start of each repetition in seconds, separated by blanks;
     - ``background``: label of the time that no segment covers, where it is not the argument's.
+
+    A folder of tables of readings (.csv, .csv.gz), or one such table, is a data set too: the column ``label`` has the
+    truth of each row, and the name of a file up to its first underscore is its group (``data/tables.py``).
 
     Where segments overlap, the one that starts later wins, then the shorter one. Time that none covers is
     ``background``. ``relabel`` gives labels new names by patterns, the first that matches:
@@ -252,7 +257,7 @@ def _clips_at(path: Path, names: dict[str, str], background: str) -> list[Clip]:
         path = path / "index.csv"
     if not path.is_file() and not path.is_dir():  # reading a pipe would block
         raise DataError(f"{path} is no file: give a folder with one folder a label, or a CSV file")
-    clips = _clips_of_csv(path) if path.is_file() else _clips_of_folder(path)
+    clips = _clips_of_folder(path) if path.is_dir() else _clips_of_file(path)
     return [
         Clip(
             clip.path,
@@ -286,17 +291,30 @@ def _in_order(segments: list[Segment]) -> tuple[Segment, ...]:
     return tuple(ordered)
 
 
+def _clips_of_file(path: Path) -> list[Clip]:
+    """A table of clips, or one of readings, which is a recording itself."""
+    return [_clip_of_table(path)] if is_readings(path) else _clips_of_csv(path)
+
+
+def _clip_of_table(path: Path) -> Clip:
+    labels = labels_in(path)
+    return Clip(path, None, group_of(path), labels.segments, background=labels.background)
+
+
 def _clips_of_folder(folder: Path) -> list[Clip]:
+    if tables := sorted(path for path in folder.iterdir() if path.is_file() and is_table(path)):
+        return [_clip_of_table(path) for path in tables]
     clips = [
         Clip(path, label.name, f"{label.name}/{path.name}", background="")
         for label in sorted(folder.iterdir())
         if label.is_dir()
         for path in sorted(label.rglob("*"))
-        if path.suffix.lower() in VIDEO_ENDINGS
+        if path.suffix.lower() in VIDEO_ENDINGS or is_table(path)
     ]
     if not clips:
         raise DataError(
-            f"{folder} holds no clips: make one folder a label in it, with videos ({' '.join(VIDEO_ENDINGS)})"
+            f"{folder} holds no clips: make one folder a label in it, with videos ({' '.join(VIDEO_ENDINGS)}), "
+            "or put tables of readings (.csv) with a column label into it"
         )
     return clips
 

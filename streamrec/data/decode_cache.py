@@ -19,12 +19,15 @@ import numpy as np
 from streamrec.core.files import make_private_folder
 from streamrec.data.clips import NO_LABEL, Clip
 from streamrec.data.phase import phase_targets
-from streamrec.errors import StreamrecError
-from streamrec.nn.transforms import Transform
+from streamrec.data.tables import rows_of
+from streamrec.errors import DataError, StreamrecError
+from streamrec.nn.signals import SignalTransform
+from streamrec.nn.transforms import InputTransform, Transform
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
 from streamrec.sources.sampling import is_due
-from streamrec.types import Frame, Source
+from streamrec.sources.tables import is_table
+from streamrec.types import SIGNAL, VIDEO, Frame, Source
 
 MAPPED_BYTES = 8 << 20  # from which on frames stay on disk: each mapped file holds one of few file handles
 EDITION = 2  # of the entries: to be raised when Transform.resize or the reader of files gives other frames
@@ -35,7 +38,9 @@ _ENTRY = re.compile(r"[0-9a-f]{40}(\.part-\w+)?")  # nothing else in the folder 
 class Recording:
     """A decoded clip or stream."""
 
-    pictures: np.ndarray  # (T, height, width, 3) uint8 BGR; read-only where it is mapped from a file
+    # (T, height, width, 3) uint8 BGR; read-only where it is mapped from a file. Of a signal (T, C) float32 readings, at
+    # the times at which they came.
+    pictures: np.ndarray
     timestamps: np.ndarray  # (T,) float64 seconds
     targets: np.ndarray  # (T,) int64 index of the label; NO_LABEL where there is none
     group: str
@@ -43,6 +48,11 @@ class Recording:
     amiss: str | None = None  # message about a file that is cut off or damaged
     # (T, S) float32 features of the backbone, of a recording that has no pictures: their height and width are 0.
     backbone: np.ndarray | None = None
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether it is of readings, and not of pictures."""
+        return self.pictures.ndim == 2
 
     @property
     def target(self) -> int:
@@ -72,7 +82,7 @@ def decode(
 
 def decode_clips(
     clips: Iterable[Clip],
-    transform: Transform,
+    transform: InputTransform,
     labels: tuple[str, ...],
     *,
     cache: ClipCache | None = None,
@@ -84,7 +94,12 @@ def decode_clips(
     """
     for clip in clips:
         try:
-            if cache is None:
+            _check_sense(clip, transform)
+            if isinstance(transform, SignalTransform):
+                pictures, timestamps, why = rows_of(clip.path, transform.channels)
+            elif not isinstance(transform, Transform):
+                raise DataError(f"{clip.path.name}: there is no reader for {transform.described}")
+            elif cache is None:
                 source = FileSource(clip.path)
                 pictures, timestamps = _held(_small(source, transform, max_fps))
                 why = amiss(source)
@@ -93,6 +108,14 @@ def decode_clips(
             yield clip, _recorded(clip, pictures, timestamps, labels, why)
         except StreamrecError as error:
             yield clip, error
+
+
+def _check_sense(clip: Clip, transform: InputTransform) -> None:
+    """Raise ``DataError`` for a clip that the model cannot take."""
+    sense = SIGNAL if is_table(clip.path) else VIDEO
+    if sense != transform.sense:
+        what = "a table of readings" if sense == SIGNAL else "video"
+        raise DataError(f"{clip.path.name} is {what}, and the model takes {transform.described}")
 
 
 def _thinned(source: Source, max_fps: float) -> Iterator[Frame]:

@@ -14,9 +14,10 @@ from streamrec.evaluation.reports import truth_of
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import make_encoder
 from streamrec.nn.model import ActionModel
-from streamrec.nn.transforms import Transform, frames_at_once, planar
-from streamrec.sources.files import FileSource
+from streamrec.nn.transforms import InputTransform, as_inputs, frames_at_once, planar
+from streamrec.pipeline.senses import fitted
 from streamrec.sources.health import amiss
+from streamrec.sources.open import recording
 from streamrec.sources.sampling import pace
 
 need("torch", extra="train")
@@ -35,7 +36,7 @@ _FRAMES_OF_A_CLIP = 64  # at most, evenly spread: a classifier learns little fro
 class SampledClip:
     """The frames of one clip at a model's sampling rate and input size. T counts them."""
 
-    pictures: np.ndarray  # (T, height, width, 3) uint8 BGR
+    pictures: np.ndarray  # (T, height, width, 3) uint8 BGR; of a signal (T, C) float32 readings
     timestamps: np.ndarray  # (T,) float64 seconds
     targets: np.ndarray  # (T,) int64; NO_LABEL where the model has no label for the truth
     group: str
@@ -55,14 +56,14 @@ class EncodedClip:
     phases: np.ndarray | None = None
 
 
-def sample_clip(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> SampledClip:
+def sample_clip(clip: Clip, config: ModelConfig, transform: InputTransform | None = None) -> SampledClip:
     """Decode the frames that a recognizer processes, sampled as in ``results()``; raises ``SourceError``.
 
     ``transform``: another one than the model's.
     """
-    resize = (transform or config.transform).resize
-    source = FileSource(clip.path)
-    frames = [(resize(f.image), f.timestamp) for f in pace(source, config.fps)]
+    stored = (transform or config.transform).stored
+    source = recording(clip.path)
+    frames = [(stored(f.data), f.timestamp) for f in pace(fitted(source, config), config.fps)]
     truth = truth_of(clip, [time for _, time in frames], config.labels, config.events)
     index = {label: n for n, label in enumerate(config.labels)}
     return SampledClip(
@@ -88,7 +89,7 @@ def encode_clip(model: ActionModel, clip: SampledClip) -> EncodedClip:
     state = model.initial_state()
     try:
         for start in range(0, len(elapsed), part):
-            pictures = torch.from_numpy(planar(clip.pictures[start : start + part]))
+            pictures = torch.from_numpy(as_inputs(clip.pictures[start : start + part]))
             seconds = torch.from_numpy(elapsed[start : start + part])
             outputs, state = model(pictures[None], seconds[None], state)
             found.append(outputs[0].float())
@@ -113,7 +114,7 @@ def window_probabilities(
 
     So a model for clips works on a stream; it costs ``window`` times as much as carrying the state.
     """
-    pictures = torch.from_numpy(planar(clip.pictures))
+    pictures = torch.from_numpy(as_inputs(clip.pictures))
     elapsed = torch.from_numpy(np.diff(clip.timestamps, prepend=-np.inf).astype(np.float32))
     first, _ = model(pictures[None, :window], elapsed[None, :window])
     found = [first[0]]  # until the window is full it has all frames so far

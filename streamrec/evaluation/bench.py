@@ -26,6 +26,7 @@ from streamrec.core.version import commit, version_of
 from streamrec.errors import ModelError, SourceError
 from streamrec.evaluation.metrics import Latency
 from streamrec.events.detector import EventDetector
+from streamrec.nn.transforms import pixels_of
 from streamrec.outputs.json_lines import JsonLines
 from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.video_file import VideoFile
@@ -114,7 +115,7 @@ def run_bench(settings: BenchSettings, *, log: Callable[[str], None] = lambda te
         log("starts")
         start = time_starts(settings, frames[0].image.shape) if settings.starts else {}
     config = recognizer.config
-    size = config.transform.width * config.transform.height
+    size = pixels_of(config.transform)
     return BenchReport(
         machine=machine(),
         model={
@@ -123,7 +124,7 @@ def run_bench(settings: BenchSettings, *, log: Callable[[str], None] = lambda te
             "device": engine.device,
             "threads": settings.threads or (threads.for_engine(size) if engine.name == "onnx" else None),
             "encoder": config.encoder,
-            "size": [config.transform.width, config.transform.height],
+            "size": [config.pictures.width, config.pictures.height],
             "fps": config.fps,
         },
         picture={
@@ -177,7 +178,7 @@ def time_stages(
         Result(frame, prediction, (), 0.01, 0, models=tracker.models(prediction))
         for frame, prediction in zip(frames, predictions(recognizer, frames), strict=True)
     ]
-    transform = recognizer.config.transform
+    transform = recognizer.config.pictures
     detector = EventDetector(recognizer.labels, recognizer.config.events)
     with tempfile.TemporaryDirectory() as folder:
         stages: dict[str, Callable[[], object]] = {
@@ -272,7 +273,7 @@ def time_rates(
     engine: Engine, recognizer: Recognizer, video: Path, frames: Sequence[Frame], rounds: int
 ) -> dict[str, float]:
     """Frames a second: of the bare engine, of a decoder alone, and of all together, for one stream and for many."""
-    transform, count = recognizer.config.transform, len(frames)
+    transform, count = recognizer.config.pictures, len(frames)
     size = transform.straight
     pictures = [transform(frame.image) for frame in frames]
     stages: dict[str, Callable[[], object]] = {

@@ -33,8 +33,8 @@ from streamrec.evaluation.reports import (
 )
 from streamrec.pipeline.loop import results
 from streamrec.runtime.recognizer import Recognizer
-from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
+from streamrec.sources.open import recording
 from streamrec.sources.synthetic import ACTIONS, UNSEEN, World, WorldSettings
 from streamrec.types import ActionStarted, Event, Result, Source
 
@@ -191,7 +191,7 @@ def play_clips(
     unreadable: list[str] = []
     for done, clip in enumerate(clips, start=1):
         try:
-            source = through(FileSource(clip.path))
+            source = through(recording(clip.path))
             played.append(play(recognizer, source, name=str(clip.path), group=clip.group, clip=clip))
             if (why := amiss(source)) is not None:
                 unreadable.append(f"{source.name} in part: {why}")
@@ -267,7 +267,7 @@ def _play_as_one(
     An event belongs to the clip whose frame gave it, though its timestamp may be before; an action that runs over a cut
     ends there.
     """
-    stream = Concatenated([FileSource(clip.path) for clip in clips])
+    stream = Concatenated([recording(clip.path) for clip in clips])
     parts: dict[int, _Collector] = {}
     running: dict[str, int] = {}  # label -> the clip in which its action started
     now = 0.0

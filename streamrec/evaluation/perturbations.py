@@ -11,7 +11,7 @@ import numpy as np
 
 from streamrec.errors import DataError
 from streamrec.sources.wrappers import Wrapper
-from streamrec.types import Frame, Source
+from streamrec.types import VIDEO, Frame, Source
 
 
 class Thinned(Wrapper):
@@ -72,6 +72,7 @@ class Concatenated(Source):
     def __init__(self, parts: Sequence[Source], *, name: str = "one after the other") -> None:
         self.parts = tuple(parts)
         self.name = name
+        self.sense = parts[0].sense if parts else VIDEO
         self._begun: list[float] = []  # start of each part, in seconds of the stream
         self._times: list[
             tuple[list[float], list[float]]
@@ -86,6 +87,7 @@ class Concatenated(Source):
             self._begun.append(begin)
             self._times.append((moved, own))
             for frame in part:
+                self.channels = part.channels
                 own.append(frame.timestamp)
                 moved.append(begin + (frame.timestamp - own[0]))  # for the first frame exactly ``begin``
                 yield replace(frame, index=index, timestamp=moved[-1], segment=0, source=self.name)

@@ -32,7 +32,6 @@ from streamrec.evaluation.metrics import Latency
 from streamrec.evaluation.perturbations import Concatenated
 from streamrec.evaluation.reports import true_labels, truth_of
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.transforms import Transform
 from streamrec.pipeline.watcher import BATCH
 from streamrec.runtime.checkpoint import find_model
 from streamrec.runtime.recognizer import Recognizer
@@ -263,7 +262,7 @@ def material(
         source = Concatenated(parts)
         name = f"{settings.data}, its clips as one stream"
     stream: list[Frame] = []
-    transform: Transform = recognizer.config.transform
+    transform = recognizer.config.pictures
     for frame in source:
         if frame.timestamp > settings.seconds:
             break
@@ -295,7 +294,7 @@ class _Labelled(Wrapper):
     """A clip with the truth of each frame; an unreadable one has no frames, and is reported to ``log``."""
 
     def __init__(self, clip: Clip, recognizer: Recognizer, log: Callable[[str], None]) -> None:
-        super().__init__(FileSource(clip.path, size=recognizer.config.transform.straight))
+        super().__init__(FileSource(clip.path, size=recognizer.config.pictures.straight))
         self._clip, self._recognizer, self._log = clip, recognizer, log
 
     def __iter__(self) -> Iterator[Frame]:
@@ -386,7 +385,7 @@ def _tried(
         model=cost.model,
         engine=cost.engine,
         threads=cost.threads,
-        size=(config.transform.width, config.transform.height),
+        size=(config.pictures.width, config.pictures.height),
         fps=fps,
         ms=1000.0 * cost.typical,
         p50=quantiles["p50"],

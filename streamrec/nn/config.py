@@ -12,7 +12,8 @@ from streamrec.errors import ModelError
 from streamrec.events.detector import EventSettings
 from streamrec.events.repetitions import CountSettings
 from streamrec.nn.ood import KnownFeatures, KnownPictures, known_from
-from streamrec.nn.transforms import Transform
+from streamrec.nn.signals import SignalTransform
+from streamrec.nn.transforms import InputTransform, Transform
 
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST = 10_000, 200, 10_000  # letters
 _LIMITS = {
@@ -34,13 +35,15 @@ _KINDS = {
         ),
         bool,
     ),
-    "transform": Transform,
+    "transform": InputTransform,
     "events": EventSettings,
     "counting": CountSettings,
 }
 OWN_CLASS = "own"  # the encoder of a model whose CNN is a user's own class: its file runs by the graph in it
 TAUGHT = "person-taught"  # of a model that was taught live (``teach``): its file runs by the graph in it too
 FORMAT = 2  # of model files; a file of another one is refused
+# The kinds of transforms other than of images, by the ``kind`` that stands in their files: one of images says none.
+TRANSFORMS: dict[str, type[SignalTransform]] = {"signal": SignalTransform}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ class ModelConfig:
 
     labels: tuple[str, ...]
     encoder: str = "motion"
-    transform: Transform = field(default_factory=Transform)
+    transform: InputTransform = field(default_factory=Transform)
     head: str = "lstm"  # "lstm", "gru", "attention", "statistics" or "ensemble"
     hidden_size: int = 128
     layers: int = 1
@@ -109,6 +112,15 @@ class ModelConfig:
         return len(self.labels) + (2 if self.counted else 0)
 
     @property
+    def pictures(self) -> Transform:
+        """The transform of a model of pictures; raises ``ModelError`` for a model of another sense."""
+        if not isinstance(self.transform, Transform):
+            raise ModelError(
+                f"this is for models of pictures, and the model takes {self.transform.described}"
+            )
+        return self.transform
+
+    @property
     def is_own(self) -> bool:
         """Whether its encoder cannot be built from the file, which runs by its graph: a user's own class, or taught."""
         return self.encoder in (OWN_CLASS, TAUGHT)
@@ -116,6 +128,9 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         values: dict[str, Any] = _plain(asdict(self))
+        kind = next((name for name, made in TRANSFORMS.items() if isinstance(self.transform, made)), None)
+        if kind is not None:
+            values["transform"] = {"kind": kind, **values["transform"]}
         return values
 
     @classmethod
@@ -125,12 +140,23 @@ class ModelConfig:
         A field that a file lacks, because it is older than the field, has the default: that was the behaviour then.
         """
         plain = _with_tuples(values)
-        plain["transform"] = Transform(**_with_tuples(values["transform"]))
+        plain["transform"] = _transform_from(_with_tuples(values["transform"]))
         plain["events"] = EventSettings.from_dict(values["events"])
         plain["counting"] = CountSettings(**values.get("counting", {}))
         if values.get("known") is not None:
             plain["known"] = known_from(values["known"])
         return cls(**plain)
+
+
+def _transform_from(values: dict[str, Any]) -> InputTransform:
+    if "kind" not in values:  # as of every file from before there were others
+        return Transform(**values)
+    kind = values.pop("kind")
+    if kind not in TRANSFORMS:
+        raise ModelError(
+            f"it takes {shortened(kind)}, which this streamrec does not know: install a newer one"
+        )
+    return TRANSFORMS[kind](**values)
 
 
 def _check_labels(name: str, labels: object) -> None:

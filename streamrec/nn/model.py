@@ -42,7 +42,8 @@ COLORS = ("rgb", "bgr", "gray")
 class ActionModel(nn.Module):
     """f_t = encoder(x_t); y_t, (h_t, c_t) = head(f_t, (h_t-1, c_t-1)): over clips and frame by frame alike.
 
-    Images are uint8, or float of the same range, RGB, (3, H, W) as the transform gives them. ``elapsed`` is
+    Frames are what the transform gives: images are uint8, or float of the same range, RGB, (3, H, W); readings of a
+    signal are float32, (C,). ``elapsed`` is
     the seconds since the stream's last frame: infinite (none was seen), negative, or more than ``max_gap``
     makes the stream begin from its initial state.
 
@@ -50,7 +51,7 @@ class ActionModel(nn.Module):
     repetition's phase. ``split`` takes them apart.
     """
 
-    mean: Tensor  # (3, 1, 1), for images from 0 to 255
+    mean: Tensor  # of images (3, 1, 1), from 0 to 255; of a signal (C,)
     std: Tensor
 
     def __init__(
@@ -68,22 +69,23 @@ class ActionModel(nn.Module):
                 f"an ActionModel is made of a ModelConfig, not of {_described(config)}; "
                 "load_model(name_or_path) reads one"
             )
-        height, width = config.transform.height, config.transform.width
         if encoder is None:
-            encoder = make_encoder(config.encoder, height=height, width=width, weights=weights)
+            encoder = make_encoder(config.encoder, shape=config.transform.shape, weights=weights)
         self.encoder = encoder
         self.head = make_head(config, self.encoder.feature_size) if head is None else head
-        transform = replace(config.transform, mean=self.encoder.mean, std=self.encoder.std)
-        self.config = replace(config, transform=transform)
-        self.register_buffer("mean", 255.0 * torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255.0 * torch.tensor(transform.std).view(3, 1, 1), persistent=False)
+        self.config = config
+        if self.encoder.mean is not None and self.encoder.std is not None:
+            transform = replace(config.pictures, mean=self.encoder.mean, std=self.encoder.std)
+            self.config = replace(config, transform=transform)
+        for name, numbers in zip(("mean", "std"), self.config.transform.normalization(), strict=True):
+            self.register_buffer(name, torch.from_numpy(numbers), persistent=False)
 
     def initial_state(self, streams: int = 1) -> State:
         """The state of new streams."""
-        transform, device = self.config.transform, self.mean.device
+        size, device = self.config.transform.shape[1:], self.mean.device
         return State(
             head=self.head.initial_memory(streams),
-            cache=self.encoder.initial_cache(streams, transform.height, transform.width),
+            cache=self.encoder.initial_cache(streams, *size),
             clock=torch.full((streams,), -math.inf, dtype=torch.float64, device=device),
             segment=torch.zeros(streams, dtype=torch.int64, device=device),
             probabilities=torch.zeros(streams, len(self.config.labels), device=device),
@@ -97,7 +99,7 @@ class ActionModel(nn.Module):
         state: State | None = None,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """(N, T, 3, H, W), (N, T) seconds -> outputs (N, T, C) and the state after the last frame.
+        """(N, T, *frame), (N, T) seconds -> outputs (N, T, C) and the state after the last frame.
 
         Without ``state`` streams begin; without ``elapsed`` frames follow each other at the training rate.
         ``backbone`` (N, T, S): the ``backbone_features`` of the clips, so that they are not computed again.
@@ -115,7 +117,7 @@ class ActionModel(nn.Module):
         return outputs, self._after(state, memory, cache, elapsed)
 
     def step(self, frames: Tensor, elapsed: Tensor, state: State) -> tuple[Tensor, State]:
-        """(N, 3, H, W), (N,) seconds -> outputs (N, C) and the state after the frame."""
+        """(N, *frame), (N,) seconds -> outputs (N, C) and the state after the frame."""
         fresh, log_elapsed = self.timing(elapsed)
         images = ((frames - self.mean) / self.std).unsqueeze(1)
         features, cache = self.encoder(images, log_elapsed.unsqueeze(1), fresh.unsqueeze(1), state.cache)
@@ -248,7 +250,8 @@ class CNNLSTM(nn.Module):
     for each time step, or with ``last`` for the last one only. The CNN is used, not copied: a torchvision
     or timm one loses its classifier, if it has one; any other CNN gives (N, F), or maps (N, F, h, w), which are
     averaged. Once it is trained, ``save_model(path, model)`` writes a file for ``streamrec run``, and
-    ``Recognizer(model)`` makes it ready to run.
+    ``Recognizer(model)`` makes it ready to run. It takes pictures alone: a CNN of signals convolves over time, and a
+    step that carries its past needs the cache that the encoder ``signal-cnn`` of an ``ActionModel`` has.
 
     >>> import torchvision
     >>> model = CNNLSTM(torchvision.models.resnet18(), hidden_size=64, num_classes=5)
@@ -374,8 +377,9 @@ class CNNLSTM(nn.Module):
         """
         config = self.config
         cnn = _InColors(copy.deepcopy(self.encoder.cnn).cpu().eval(), self.colors)
-        encoder = FrameEncoder(cnn, height=config.transform.height, width=config.transform.width)
-        encoder.mean, encoder.std = config.transform.mean, config.transform.std
+        transform = config.pictures
+        encoder = FrameEncoder(cnn, height=transform.height, width=transform.width)
+        encoder.mean, encoder.std = transform.mean, transform.std
         head = copy.deepcopy(self.head).cpu()
         _first_weight(head).data[:, -1] = 0.0  # the time since the last frame
         return ActionModel(config, encoder=encoder, head=head).float().eval()

@@ -1,16 +1,20 @@
-"""From an image of any size to the model's input: one place, shared by training, serving and export."""
+"""From a frame's data to the model's input: one place, shared by training, serving and export. Here: images."""
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from streamrec.core.arguments import Limits
-from streamrec.core.image import halvings
+from streamrec.core.image import as_bgr, halvings
 from streamrec.core.messages import described, shortened
 from streamrec.errors import PictureError, WrongValue
+from streamrec.types import VIDEO
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,14 +25,77 @@ FITS = ("stretch", "crop", "pad")
 _PIXELS_AT_ONCE = 3_000_000
 
 
+class InputTransform(ABC):
+    """How a frame's data becomes the model's input; saved with the model. Each sense has a kind of it.
+
+    A recording for training keeps what ``stored`` gives; ``inputs`` makes model inputs of a stack of these.
+    """
+
+    sense: ClassVar[str]  # of the streams that it takes, as ``Source.sense``
+    dtype: ClassVar[type]  # of the model's input
+    input_name: ClassVar[str]  # of the model's input in the exported graph
+
+    @property
+    def straight(self) -> tuple[int, int] | None:
+        """Width and height to which a decoder may shrink frames that only the model needs; None: it may not."""
+        return None
+
+    @property
+    def resamples(self) -> bool:
+        """Whether a stream is put on the model's own clock before the model sees it (``sources.resampling``)."""
+        return False
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The model's input for one frame, without axis 0."""
+
+    @property
+    @abstractmethod
+    def described(self) -> str:
+        """What the model takes, for messages: "video", "6 channels (x_acc, ...)"."""
+
+    @abstractmethod
+    def normalization(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the model's input, float32, of a shape that broadcasts to ``shape``."""
+
+    @abstractmethod
+    def blank(self) -> np.ndarray:
+        """The data of a frame in which there is nothing."""
+
+    @abstractmethod
+    def read(self, given: Any) -> np.ndarray:
+        """What an app gives for a frame, as the data of one; raises ``PictureError``."""
+
+    @abstractmethod
+    def stored(self, data: np.ndarray) -> np.ndarray:
+        """A frame's data as a recording keeps it; all of one transform have one shape."""
+
+    @abstractmethod
+    def inputs(self, stored: np.ndarray) -> np.ndarray:
+        """(..., *stored) -> (..., *shape)."""
+
+    def __call__(self, data: np.ndarray) -> np.ndarray:
+        """A frame's data -> (*shape,); raises ``PictureError`` for what is none."""
+        return self.inputs(self.stored(data))
+
+    def prepared(self, data: Any) -> np.ndarray:
+        """What an app gives for a frame -> (*shape,); raises ``PictureError``."""
+        return self(self.read(data))
+
+
 @dataclass(frozen=True, kw_only=True)
-class Transform:
+class Transform(InputTransform):
     """How an image becomes the model's input; saved with the model.
 
     ``fit``: "stretch" to the shape, "crop" the middle to it, or "pad" with gray to it. ``mean`` and ``std``
     are for RGB from 0 to 1; the model fills in those of its encoder's weights and applies them inside, so that
     they are part of what is exported.
     """
+
+    sense: ClassVar[str] = VIDEO
+    dtype: ClassVar[type] = np.uint8
+    input_name: ClassVar[str] = "pictures"
 
     height: int = 96
     width: int = 128
@@ -50,6 +117,37 @@ class Transform:
                 raise WrongValue(
                     f"{name} is {shortened(numbers)}: give three numbers, for red, green and blue"
                 )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(3, height, width)."""
+        return 3, self.height, self.width
+
+    @property
+    def described(self) -> str:
+        """Video, whatever the size."""
+        return VIDEO
+
+    def normalization(self) -> tuple[np.ndarray, np.ndarray]:
+        """(3, 1, 1) each, for RGB from 0 to 255."""
+        mean, std = (np.array(numbers, np.float32).reshape(3, 1, 1) for numbers in (self.mean, self.std))
+        return np.float32(255.0) * mean, np.float32(255.0) * std
+
+    def blank(self) -> np.ndarray:
+        """(height, width, 3) uint8, black."""
+        return np.zeros((self.height, self.width, 3), np.uint8)
+
+    def read(self, given: Any) -> np.ndarray:
+        """An image as OpenCV gives it, or gray, BGRA, 16-bit, float from 0 to 1 -> (H, W, 3) uint8 BGR."""
+        return as_bgr(given)
+
+    def stored(self, data: np.ndarray) -> np.ndarray:
+        """``resize``."""
+        return self.resize(data)
+
+    def inputs(self, stored: np.ndarray) -> np.ndarray:
+        """``planar``."""
+        return planar(stored)
 
     @property
     def straight(self) -> tuple[int, int] | None:
@@ -122,13 +220,27 @@ class Transform:
         return planar(self.resize(image))
 
 
-def frames_at_once(transform: Transform) -> int:
+def frames_at_once(transform: InputTransform) -> int:
     """How many frames of a clip are encoded together: a long one goes in parts, so that it fits into memory.
 
     >>> frames_at_once(Transform(width=256, height=192))
     61
     """
-    return max(1, min(256, _PIXELS_AT_ONCE // (transform.height * transform.width)))
+    return max(1, min(256, _PIXELS_AT_ONCE // pixels_of(transform)))
+
+
+def pixels_of(transform: InputTransform) -> int:
+    """The places of a model's input: pixels of an image, 1 of a row of channels.
+
+    >>> pixels_of(Transform(width=80, height=64))
+    5120
+    """
+    return math.prod(transform.shape[1:])
+
+
+def as_inputs(stored: np.ndarray) -> np.ndarray:
+    """(..., *stored) of any transform -> (..., *shape): images are planar RGB, readings stay as they are."""
+    return planar(stored) if stored.dtype == np.uint8 else np.ascontiguousarray(stored)
 
 
 def planar(image: np.ndarray) -> np.ndarray:

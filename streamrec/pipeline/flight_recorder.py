@@ -40,7 +40,7 @@ from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import SHIPPED, shipped_models
 from streamrec.runtime.joint import open_models
 from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper, configs_of
-from streamrec.types import ActionEnded, Event, Frame, Health, Prediction, Result
+from streamrec.types import VIDEO, ActionEnded, Event, Frame, Health, Prediction, Result
 
 LAYOUT = 1
 _PART_SECONDS = 60.0
@@ -105,7 +105,9 @@ class FlightRecorder(Closing):
             raise SinkError(f"cannot record to {folder}: {why(error)}; choose another folder") from error
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
-        """The same recognizer, whose steps are recorded."""
+        """The same recognizer, whose steps are recorded; raises ``SinkError`` for one that takes no pictures."""
+        if recognizer.sense != VIDEO:
+            raise SinkError(f"--record keeps pictures, and {recognizer.name} takes none: leave it out")
         self._models.append(recognizer)
         self._write_header()
         return _Recorded(recognizer, self, len(self._models) - 1)
@@ -536,7 +538,7 @@ def _state(place: list[int], data: BinaryIO, recognizer: Recognizer, where: str)
 
 def _frame(entry: dict[str, Any], data: BinaryIO, recognizer: Recognizer, where: str) -> Frame:
     if entry["picture"] is None:
-        transform = recognizer.config.transform
+        transform = recognizer.config.pictures
         image = np.zeros((transform.height, transform.width, 3), np.uint8)
     else:
         offset, length, height, width = entry["picture"]
@@ -613,7 +615,7 @@ def _phase(prediction: Prediction) -> list[float] | None:
 
 def _only_transform(recognizer: Recognizer) -> Transform | None:
     """What its models make of a frame; None where they make different images of it."""
-    transforms = [config.transform for config in configs_of(recognizer).values()]
+    transforms = [config.pictures for config in configs_of(recognizer).values()]
     sizes = {(one.height, one.width, one.fit) for one in transforms}
     return transforms[0] if len(sizes) == 1 else None
 

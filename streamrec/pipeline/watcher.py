@@ -25,13 +25,14 @@ from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.pipeline.senses import fitted_to, sense_of, waiting_frames
 from streamrec.pipeline.snapshot import CameraSnapshot, bare, models_of
 from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
 from streamrec.sources.wrappers import Continued
-from streamrec.types import Frame, Health, Prediction, Result, Source, SourceState
+from streamrec.types import VIDEO, Frame, Health, Prediction, Result, Source, SourceState
 
 BATCH = 8  # frames: a larger batch gains little, and all frames in it wait for it (benchmarks/many.py)
 STALL_SECONDS = 10.0  # a live source that gives no frame for so long has stalled, whatever state it reports
@@ -108,7 +109,10 @@ class Camera:
         source.on_health = self._on_source_health
         due = DueFrames(source, recognizer, self._choose, on_abandoned=lambda: self._drop("left"))
         due.name = name
-        self._reader = Reader(due, capacity=1 if source.live else 4, changed=changed)
+        capacity = 1 if source.live else 4
+        if source.sense != VIDEO:
+            capacity = waiting_frames(source, self.fps)
+        self._reader = Reader(due, capacity=capacity, changed=changed)
 
     def __repr__(self) -> str:
         return f"<Camera {self.name}: {self.health.state}>"
@@ -374,7 +378,9 @@ class Watcher(Closing):
         if not isinstance(name, str):
             raise WrongValue(f"the name of a source is {described(name)}: give a text")
         check_recognizer(recognizer, "add")
-        source = open_source(source)
+        source = fitted_to(open_source(source, sense=sense_of(recognizer)), recognizer)
+        if source.sense != VIDEO and (still is not None or count is not None):
+            raise SourceError(f"{source.name} has no pictures, which still and count need: leave them out")
         fps = self._fps if fps is None else check_fps(fps)
         with self._changed:
             if self._stopped:

@@ -76,7 +76,7 @@ def about_model(checkpoint: Checkpoint) -> dict[str, Any]:
     config: ModelConfig = checkpoint.config
     engine = OnnxEngine.from_checkpoint(checkpoint, threads=1)
     shapes = (*engine.head_shapes, *engine.cache_shapes)
-    transform, events = config.transform, config.events
+    transform, events = config.pictures, config.events
     settings = {label: events.of(label) for label in config.labels}
     return {
         "name": checkpoint.name,

@@ -97,7 +97,7 @@ class Engine(ABC):
         cache: Arrays,
         encoded: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
-        """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> probabilities, phase, head and cache.
+        """(N, *frame) as the transform gives it, (N,) float32 seconds, memory -> probabilities, phase, head and cache.
 
         Probabilities are (N, labels) float32; phase is (N, 2) float32, cosine and sine, or None where the model
         counts nothing; those of several models in one graph stand one behind the other, along axis 1. Infinite

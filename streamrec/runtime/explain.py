@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 
 from streamrec.core.context import unpicklable
-from streamrec.core.image import as_bgr
 from streamrec.core.messages import described
 from streamrec.core.state import State
 from streamrec.core.threads import for_engine
 from streamrec.errors import ModelError, StateError, need
 from streamrec.nn.encoders.last_maps import laid_out
 from streamrec.nn.model import ActionModel
+from streamrec.nn.transforms import pixels_of
 from streamrec.runtime.checkpoint import find_model, load_model
 from streamrec.runtime.torch_engine import check_process, settle_after_fork
 from streamrec.types import Frame
@@ -56,7 +56,7 @@ class Explainer:
         settle_after_fork()
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
         self.config = model.config
-        transform = self.config.transform
+        transform = self.config.pictures
         self._maps = self._model.encoder.last_maps(transform.height, transform.width)
         if not self._maps:
             raise ModelError(
@@ -93,9 +93,7 @@ class Explainer:
             for (maps, slopes), empty in zip(self._asked(frame, state, label), self._empty, strict=True)
         ]
         heat = np.maximum(np.sum(evidence, axis=0), 0.0)
-        return self.config.transform.project_back(
-            heat / max(float(heat.max()), LEAST), *frame.image.shape[:2]
-        )
+        return self.config.pictures.project_back(heat / max(float(heat.max()), LEAST), *frame.image.shape[:2])
 
     def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
         """The last maps at this frame's step, each with the gradients of the label's log-odds."""
@@ -107,7 +105,7 @@ class Explainer:
         elapsed = state.elapsed(np.array([frame.timestamp]), np.array([frame.segment]))
         head, cache = (tuple(map(torch.from_numpy, arrays)) for arrays in (state.head, state.cache))
         return self._followed(
-            torch.from_numpy(self.config.transform(as_bgr(frame.image))).unsqueeze(0),
+            torch.from_numpy(self.config.transform.prepared(frame.image)).unsqueeze(0),
             float(elapsed[0]),
             replace(self._blank, head=head, cache=cache),
             label,
@@ -117,7 +115,7 @@ class Explainer:
         self, image: Tensor, elapsed: float, state: State, label: str | None
     ) -> list[tuple[Tensor, Tensor]]:
         """(1, 3, h, w) -> the last maps of this step, each with the gradients of the label's log-odds."""
-        threads = for_engine(self.config.transform.width * self.config.transform.height)
+        threads = for_engine(pixels_of(self.config.transform))
         with (
             self._lock,
             _at_most(threads),
@@ -132,7 +130,7 @@ class Explainer:
 
     def _placed(self, evidence: Tensor) -> np.ndarray:
         """The evidence of each activation -> (height, width), of each pixel of the model's input."""
-        height, width = self.config.transform.height, self.config.transform.width
+        height, width = self.config.pictures.height, self.config.pictures.width
         maps = laid_out(evidence, height, width)
         assert maps is not None  # such modules were chosen
         cells = maps.sum(0).numpy()

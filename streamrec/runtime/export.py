@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from streamrec.nn.model import CNNLSTM
 
-INPUTS = ("pictures", "elapsed")
+ELAPSED = "elapsed"  # the input behind that of the frames, whose name is the transform's ``input_name``
 OUTPUT = "probabilities"
 PHASE = "phase"  # an output of models that count
 NEXT = ".next"  # "head.0" goes in, "head.0.next" comes out
@@ -61,7 +61,8 @@ class _Step(nn.Module):
 def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
     """The graph without its weights, and the names of the weights that it refers to.
 
-    Inputs: ``pictures`` (N, 3, height, width) uint8 RGB, ``elapsed`` (N,) float32 seconds, ``head.0`` ...,
+    Inputs: ``pictures`` (N, 3, height, width) uint8 RGB, or ``readings`` (N, C) float32 of a signal, ``elapsed`` (N,)
+    float32 seconds, ``head.0`` ...,
     ``cache.0`` ... as in ``State``; outputs: ``probabilities`` (N, labels), in a model that counts ``phase``
     (N, 2), and each memory with ``.next`` behind its name. N is free.
     """
@@ -158,7 +159,7 @@ def _exported(
     """A step of a model, of this memory and these outputs before it, as a graph with all weights."""
     transform = model.config.transform
     weights = {f"model.{name}" for name in model.state_dict()}
-    images = torch.zeros(2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device)
+    blank = torch.from_numpy(np.zeros((2, *transform.shape), transform.dtype)).to(model.mean.device)
     elapsed = torch.full((2,), 1.0 / model.config.fps, device=model.mean.device)
     streams: Any = {0: torch.export.Dim("streams")}
     logger = logging.getLogger("torch.onnx")
@@ -169,12 +170,12 @@ def _exported(
             warnings.simplefilter("ignore")  # the exporter warns of its own internals
             program: Any = torch.onnx.export(
                 step,
-                (images, elapsed, *memory),
+                (blank, elapsed, *memory),
                 dynamo=True,
                 optimize=False,  # ``tidy`` does it, and the weights keep their names
                 verbose=False,
                 dynamic_shapes=(streams, streams, tuple(streams for _ in memory)),
-                input_names=[*INPUTS, *names],
+                input_names=[transform.input_name, ELAPSED, *names],
                 output_names=[*outputs, *(name + NEXT for name in names)],
             )
             tidy(program.model, weights)

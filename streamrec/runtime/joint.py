@@ -25,7 +25,7 @@ from streamrec.runtime.load import check_exported, check_options, choose_engine,
 from streamrec.runtime.people import follow, follows_a_person, has_people, no_people, no_persons, people_step
 from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
 from streamrec.runtime.recognizer import Layout, Recognizer
-from streamrec.types import Frame, Prediction
+from streamrec.types import VIDEO, Frame, Prediction
 
 if TYPE_CHECKING:
     from streamrec.runtime.onnx_engine import ModelStep
@@ -67,8 +67,21 @@ def open_models(
     paths = [find_model(model) for model in models]
     check_names(paths)
     members = read_members(paths, engine, device, people, per_person)
+    _check_one_sense(members)
     options = EngineOptions(engine, device, threads, people, per_person)
     return JointRecognizer(members, threads, _Origin(paths, options))
+
+
+def _check_one_sense(members: Sequence[Member]) -> None:
+    """Raise ``ModelError`` for models that cannot take the same frames."""
+    first = members[0]
+    kind = first.config.transform
+    for other in members[1:]:
+        theirs = other.config.transform
+        if theirs.sense != kind.sense or (kind.sense != VIDEO and theirs.described != kind.described):
+            raise ModelError(
+                f"{first.name} takes {kind.described}, and {other.name} {theirs.described}: run each on its own source"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +380,7 @@ class JointRecognizer(Recognizer):
     @property
     def _people_transform(self) -> Transform:
         part = self._finder or self._parts[0]
-        return part.recognizer.config.transform
+        return part.recognizer.config.pictures
 
     def _prediction(self, state: State) -> Prediction:
         clock = float(state.clock[0])
@@ -401,10 +414,10 @@ def _grouped(members: Sequence[Member]) -> list[tuple[int, ...]]:
     groups: dict[object, list[int]] = {}
     for number, member in enumerate(members):
         key: object = number
-        if member.step is not None:
+        transform = member.config.transform
+        if member.step is not None and isinstance(transform, Transform):
             from streamrec.runtime.graph_merge import operators_of
 
-            transform = member.config.transform
             key = transform.height, transform.width, transform.fit, operators_of(member.step.graph)
         groups.setdefault(key, []).append(number)
     return [tuple(numbers) for numbers in groups.values()]

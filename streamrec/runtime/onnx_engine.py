@@ -19,16 +19,23 @@ from streamrec.core.text import printable
 from streamrec.core.threads import for_encoding, for_engine
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.transforms import pixels_of
 from streamrec.runtime.checkpoint import Checkpoint, build_model, parse_config
 from streamrec.runtime.engine import Arrays, Engine, PersonHeads, PrefetchWorkers
 from streamrec.runtime.graph_merge import StepGraph, merge
 from streamrec.runtime.graph_person import PersonGraph
 from streamrec.runtime.graph_split import SplitGraph, StepParts
+from streamrec.types import SIGNAL, VIDEO
 
 MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
 _LARGEST_MEMORY = 1 << 28  # bytes of the memory of one stream
 _MOST_FILE = 4_000_000_000  # bytes of a .onnx file
 _TRIAL_SECONDS = 120.0  # that the first step may take
+_TYPES: dict[type, str] = {
+    np.uint8: "tensor(uint8)",
+    np.float32: "tensor(float)",
+}  # of the input, by the transform's dtype
+_NOTHING = {VIDEO: "a black picture", SIGNAL: "readings of zero"}  # what a model is tried on, in messages
 LARGE = 4_000_000  # bytes of graph and weights: with less, a step is too short to be worth splitting
 
 
@@ -54,6 +61,7 @@ class OnnxEngine(Engine):
         self._labels = sum(len(config.labels) for config in configs)
         self._phases = 2 * sum(bool(config.counted) for config in configs)  # width of the output
         self._name = printable(graph.name)
+        self._input = self.config.transform.input_name
         self._session = session
         self._weights = graph.weights  # the sessions read them in place: they must live as long
         self._check_interface()
@@ -105,7 +113,7 @@ class OnnxEngine(Engine):
         encoded: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One run of the graph over N streams, or of its second half where the images were encoded before."""
-        given = {"pictures": images, "elapsed": elapsed}
+        given = {self._input: images, "elapsed": elapsed}
         given.update(zip(self.memory_names, (*head, *cache), strict=True))
         session = self._session
         if encoded is not None:
@@ -137,7 +145,7 @@ class OnnxEngine(Engine):
     def encode(self, images: np.ndarray) -> Arrays:
         """The first half of the graph."""
         assert self._halves is not None
-        return tuple(self._run(self._halves[0], {"pictures": images}))
+        return tuple(self._run(self._halves[0], {self._input: images}))
 
     def _run(
         self,
@@ -160,9 +168,10 @@ class OnnxEngine(Engine):
         scores = ["probabilities", "phase"] if self._phases else ["probabilities"]
         shapes = [value.shape[1:] for value in memory]
         fits = (
-            names[:2] == ["pictures", "elapsed"]
-            and list(inputs[0].shape[1:]) == [3, transform.height, transform.width]
-            and [value.type for value in inputs] == ["tensor(uint8)", *["tensor(float)"] * (len(inputs) - 1)]
+            names[:2] == [transform.input_name, "elapsed"]
+            and tuple(inputs[0].shape[1:]) == transform.shape
+            and inputs[0].type == _TYPES[transform.dtype]
+            and all(value.type == "tensor(float)" for value in inputs[1:])
             and [value.name for value in outputs[: len(outputs) - self._passed]]
             == [*scores, *(f"{value.name}.next" for value in memory)]
             and all(name.startswith(("head.", "cache.")) for name in names[2:])
@@ -178,14 +187,14 @@ class OnnxEngine(Engine):
             )
 
     def _try(self) -> None:
-        """One step of a new stream, on a black image: a graph that cannot run is found out now."""
+        """One step of a new stream, on a frame of zeros: a graph that cannot run is found out now."""
         transform = self.config.transform
         shapes = (*self.head_shapes, *self.cache_shapes)
         memory = [np.zeros((1, *shape), np.float32) for shape in shapes]
-        images = np.zeros((1, 3, transform.height, transform.width), np.uint8)
+        images: np.ndarray = np.zeros((1, *transform.shape), transform.dtype)
         given = dict(
             zip(
-                ("pictures", "elapsed", *self.memory_names),
+                (self._input, "elapsed", *self.memory_names),
                 (images, np.full(1, np.inf, np.float32), *memory),
                 strict=True,
             )
@@ -210,7 +219,7 @@ class OnnxEngine(Engine):
             raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
         if not all(np.isfinite(array).all() for array in found):
             raise ModelError(
-                f"{self._name} says what is no number of a black picture: its weights are damaged"
+                f"{self._name} says what is no number of {_NOTHING[transform.sense]}: its weights are damaged"
             )
 
 
@@ -417,4 +426,4 @@ def _first_line(error: BaseException) -> str:
 
 
 def _of_step(config: ModelConfig, threads: int | None) -> int:
-    return threads or for_engine(config.transform.width * config.transform.height)
+    return threads or for_engine(pixels_of(config.transform))

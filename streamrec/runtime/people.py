@@ -109,7 +109,7 @@ def people_step(checkpoint: Checkpoint) -> ModelStep:
     Inputs of another size than the usual one need torch, which exports the graph.
     """
     check_people(checkpoint)
-    transform = checkpoint.config.transform
+    transform = checkpoint.config.pictures
     if (transform.height, transform.width) == SIZE:
         graph, names = _shipped()
     else:

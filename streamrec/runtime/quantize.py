@@ -21,7 +21,7 @@ from streamrec.core.files import replacing
 from streamrec.core.messages import why
 from streamrec.errors import ModelError, need
 from streamrec.runtime.checkpoint import load_model
-from streamrec.runtime.export import INPUTS, export_onnx
+from streamrec.runtime.export import ELAPSED, export_onnx
 from streamrec.runtime.onnx_engine import OnnxEngine
 from streamrec.sources.files import FileSource
 from streamrec.sources.sampling import pace
@@ -115,6 +115,7 @@ def _between_convolutions(graph: onnx.GraphProto) -> list[str]:
 def _feeds(engine: OnnxEngine, video: Path, most: int) -> Iterator[Feed]:
     """The inputs of a step for the first frames of a video."""
     config = engine.config
+    names = (config.pictures.input_name, ELAPSED, *engine.memory_names)
     head = tuple(np.zeros((1, *shape), np.float32) for shape in engine.head_shapes)
     cache = tuple(np.zeros((1, *shape), np.float32) for shape in engine.cache_shapes)
     last = -np.inf
@@ -126,7 +127,7 @@ def _feeds(engine: OnnxEngine, video: Path, most: int) -> Iterator[Feed]:
             np.array([frame.timestamp - last], np.float32),
         )
         last = frame.timestamp
-        yield dict(zip((*INPUTS, *engine.memory_names), (images, elapsed, *head, *cache), strict=True))
+        yield dict(zip(names, (images, elapsed, *head, *cache), strict=True))
         _, _, head, cache = engine.step(images, elapsed, head, cache)
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamrec.core.arguments import number, whole_number
-from streamrec.core.image import as_bgr
 from streamrec.core.messages import described
 from streamrec.core.state import State, stack, unstack
 from streamrec.core.text import printable
@@ -34,7 +33,7 @@ from streamrec.runtime.people import follow, initial_tracks, people_in, possible
 from streamrec.runtime.person_counts import PersonCounter, with_motion_counts
 from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
 from streamrec.sources.sampling import check_fps, is_due
-from streamrec.types import Event, Frame, Person, Prediction, Result
+from streamrec.types import VIDEO, Event, Frame, Person, Prediction, Result
 
 if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
@@ -164,6 +163,11 @@ class Recognizer:
     def per_person(self) -> tuple[str, ...]:
         """The names of its models that judge each person, in order; their events are of persons."""
         return tuple(name for name, own in zip(self.configs, self._judged, strict=True) if own is not None)
+
+    @property
+    def sense(self) -> str:
+        """What it takes: "video", or "signal"."""
+        return self.config.transform.sense
 
     @property
     def straight(self) -> tuple[int, int] | None:
@@ -341,12 +345,12 @@ class Recognizer:
         return self.prefetch(frame)
 
     def _encoded(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays | None]:
-        """The frames as model inputs (N, 3, H, W), and their encodings where the workers make them; else None."""
+        """The frames as model inputs (N, *frame), and their encodings where the workers make them; else None."""
         workers = self._engine.prefetch_workers() if len(frames) > 1 or self._engine.prefetches else None
         begun = [] if workers is None else [workers.begun.pop(frame, None) for frame in frames]
         prefetched = {n: work for n, work in enumerate(begun) if work is not None}
         if workers is None or (len(frames) == 1 and not prefetched):
-            return self._pictures(frames), None
+            return self._inputs(frames), None
         others = [n for n in range(len(frames)) if n not in prefetched]
         shares = [others[n :: workers.threads] for n in range(min(workers.threads, len(others)))]
         asked = [
@@ -360,12 +364,12 @@ class Recognizer:
         )
 
     def _encode(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays]:
-        images = self._pictures(frames)
+        images = self._inputs(frames)
         return images, self._engine.encode(images)
 
-    def _pictures(self, frames: Sequence[Frame]) -> np.ndarray:
-        transform = self.config.transform
-        return np.stack([transform(as_bgr(frame.image)) for frame in frames])
+    def _inputs(self, frames: Sequence[Frame]) -> np.ndarray:
+        prepared = self.config.transform.prepared
+        return np.stack([prepared(frame.image) for frame in frames])
 
     def reserve(self, streams: int) -> None:
         """Allocate the memory that so many streams in one pass need, so that it does not grow later.
@@ -373,8 +377,7 @@ class Recognizer:
         An engine keeps the memory of its largest pass, and how many frames arrive together is chance.
         """
         streams = whole_number(streams, "streams")
-        size = self.config.transform
-        blank = Frame(np.zeros((size.height, size.width, 3), np.uint8), 0, 0.0)
+        blank = Frame(self.config.transform.blank(), 0, 0.0)
         Recognizer.step_many(self, [blank] * streams, [self.initial_state()] * streams)
 
     def _prediction(self, state: State) -> Prediction:
@@ -424,7 +427,7 @@ class Recognizer:
     @property
     def _people_transform(self) -> Transform:
         """That of the model that finds people."""
-        return self.config.transform
+        return self.config.pictures
 
     def _check(self, state: State) -> None:
         if not isinstance(state, State):
@@ -723,6 +726,10 @@ class StreamRecognizer:
         count: RecurrenceSettings | None = None,
     ) -> None:
         check_recognizer(recognizer, "StreamRecognizer")
+        if count is not None and getattr(recognizer, "sense", VIDEO) != VIDEO:
+            raise StreamrecError(
+                "count is of the motion in pictures, and this model takes none: leave it out"
+            )
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._count = count
@@ -735,12 +742,13 @@ class StreamRecognizer:
         """What is happening, as of this image, and what started or ended with it: ``result.events``.
 
         ``image``: BGR as OpenCV gives it; gray, BGRA, 16-bit and float from 0 to 1 are understood too, anything
-        else raises ``PictureError``. ``timestamp``: seconds on the stream's own clock; None means now, which is
+        else raises ``PictureError``. A model of a signal takes a row of readings: numbers in the order of its channels,
+        or by their names. ``timestamp``: seconds on the stream's own clock; None means now, which is
         right for a camera; for a file give its media time. ``draw`` takes the result.
         """
         began = time.monotonic()
         timestamp = began if timestamp is None else number(timestamp, "the timestamp in seconds")
-        image = as_bgr(image)
+        image = self.recognizer.config.transform.read(image)
         segment = int(self._state.segment[0])  # a state that was given may be of a later one
         self._index += 1
         frame = Frame(image, self._index, timestamp, segment)

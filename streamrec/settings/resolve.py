@@ -28,7 +28,7 @@ from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import open_source
 from streamrec.sources.synthetic import World
 from streamrec.sources.wrappers import Region, Zones
-from streamrec.types import Source
+from streamrec.types import VIDEO, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +162,18 @@ def actions_of(
     return found
 
 
-def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
+def source_of(camera: CameraSettings, size: tuple[int, int] | None, sense: str = VIDEO) -> Source:
     """A camera's source, of which nothing is read yet; raises ``StreamrecError``.
 
-    ``size``: of a model that may be the only reader of the frames, so that they can be decoded at its size.
+    ``size``: of a model that may be the only reader of the frames, so that they can be decoded at its size. ``sense``:
+    of its model.
     """
-    source = open_source(camera.address, retries=None, size=size)
+    source = open_source(camera.address, retries=None, size=size, sense=sense)
+    needs_pictures = (camera.region, camera.still, *camera.zones, *camera.lines)
+    if source.sense != VIDEO and (camera.count or any(one is not None for one in needs_pictures)):
+        raise SettingsError(
+            "it has no pictures: region, zones, lines, still and count are for video; leave them out"
+        )
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
     if any(zone.mask for zone in camera.zones):  # they are parts of the whole frame

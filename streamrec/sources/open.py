@@ -19,7 +19,11 @@ from streamrec.sources.cameras import RETRIES, NetworkSource, WebcamSource
 from streamrec.sources.file_bytes import STDIN
 from streamrec.sources.files import VIDEO_ENDINGS, FileSource, ImageFolderSource
 from streamrec.sources.iterable import IterableSource
-from streamrec.types import Source
+from streamrec.sources.mqtt_rows import MqttSource
+from streamrec.sources.rows import RowSource
+from streamrec.sources.serial_port import SerialSource
+from streamrec.sources.tables import TableSource, is_table
+from streamrec.types import SIGNAL, VIDEO, Source
 
 _DIGITS = 20  # of a number on the command line: longer ones are refused like these
 # Of addresses: the protocols that FFmpeg reads live, and no other.
@@ -29,14 +33,18 @@ SCHEMES = frozenset(
 )  # fmt: skip
 
 
-def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, int] | None = None) -> Source:
+def open_source(
+    what: Any, *, retries: int | None = RETRIES, size: tuple[int, int] | None = None, sense: str = VIDEO
+) -> Source:
     """Return the source that ``what`` names; nothing is read before it is iterated.
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
-    file, an image, a pipe (``-`` is standard input) or a folder of images; ``"synthetic"`` the synthetic world
-    (``"synthetic:7"`` with seed 7); any other iterable gives images. ``retries``: how often a lost camera is
-    opened in a row before it is given up; None: for ever. ``size``: width and height where the frames are only for
-    a model of that input size: larger ones of a file are decoded straight to it (``Transform.straight``).
+    file, an image, a pipe (``-`` is standard input), a folder of images, or a table of readings (.csv, .csv.gz, .tsv);
+    ``mqtt://`` and ``serial:`` give readings as they come; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with
+    seed 7); any other iterable gives images. ``sense``: of the model: for one of a signal a pipe gives lines of
+    readings, and an iterable rows of them. ``retries``: how often a lost camera is opened in a row before it is given
+    up; None: for ever. ``size``: width and height where the frames are only for a model of that input size: larger
+    ones of a file are decoded straight to it (``Transform.straight``).
     Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
@@ -46,6 +54,8 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
     """
     if isinstance(what, Source):
         return what
+    if sense == SIGNAL and (signal := _signal_of(what)) is not None:
+        return signal
     if isinstance(what, bool) or what is None:
         raise SourceError(f"{what} is no source; pass a webcam number, a path, an address or pictures")
     if isinstance(what, int):
@@ -63,6 +73,22 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
     raise SourceError(
         f"{type(what).__name__} is no source; pass a webcam number, a path, an address or an iterable of pictures"
     )
+
+
+def _signal_of(what: Any) -> Source | None:
+    """The source of readings where that depends on the model: lines of a pipe, rows of an iterable; None: another."""
+    if isinstance(what, str) and what.strip() in STDIN:
+        return TableSource(what.strip())
+    if isinstance(what, Path) and what.is_fifo():
+        return TableSource(what)
+    if isinstance(what, Iterable) and not isinstance(what, str | bytes | bytearray | type | Path):
+        return RowSource(what)
+    return None
+
+
+def recording(path: Path, *, size: tuple[int, int] | None = None) -> Source:
+    """A recording on the disk: a table of readings by its name, else a video; raises ``SourceError``."""
+    return TableSource(path) if is_table(path) else FileSource(path, size=size)
 
 
 def file_of(what: Any) -> Path | None:
@@ -144,6 +170,8 @@ def _ends_as_video(address: str) -> bool:
 def _from_path(path: Path, retries: int | None, size: tuple[int, int] | None) -> Source:
     if path.is_dir():
         return ImageFolderSource(path)
+    if is_table(path):
+        return TableSource(path)
     if path.is_char_device() and str(path) not in STDIN:
         return WebcamSource(str(path), retries=retries)  # a device file by another name
     return FileSource(path, size=size, pipes=True)
@@ -162,4 +190,9 @@ def _synthetic(text: str) -> Source:
 
 # Sources that are called by a name, with options after a colon: name -> what makes one from the whole text.
 # A new source is a file in this folder and a line here.
-SOURCES: dict[str, Callable[[str], Source]] = {"synthetic": _synthetic}
+SOURCES: dict[str, Callable[[str], Source]] = {
+    "mqtt": MqttSource,
+    "mqtts": MqttSource,
+    "serial": SerialSource,
+    "synthetic": _synthetic,
+}

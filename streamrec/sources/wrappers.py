@@ -28,6 +28,16 @@ class Wrapper(Source):
         self.together = source.together
 
     @property
+    def sense(self) -> str:  # type: ignore[override]
+        """That of the other source."""
+        return self.source.sense
+
+    @property
+    def channels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the other source."""
+        return self.source.channels
+
+    @property
     def live(self) -> bool:
         """Whether the other source is live, which may become known later; or the value that was set."""
         return self.source.live if self._live is None else self._live

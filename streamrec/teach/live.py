@@ -139,7 +139,7 @@ class TaughtRecognizer(Recognizer):
         who, body = state.cache[self._person : self._person + 2]
         if who[0, _STRENGTH] < _SEEN or not body[0, _KNOWN]:
             return 0.0
-        transform = self._encoder.config.transform
+        transform = self._encoder.config.pictures
         _, _, share, _ = transform.picture_in_input(*frame.image.shape[:2])
         return float(np.exp(body[0, _LOG_SCALE])) / share
 

@@ -98,7 +98,7 @@ def _exported(model: ActionModel) -> Encode | None:
     from streamrec.runtime.export import step_graph, weights_of
     from streamrec.runtime.onnx_engine import ModelStep
 
-    transform = model.config.transform
+    transform = model.config.pictures
     with torch.inference_mode():
         blank = torch.zeros(1, 3, transform.height, transform.width, dtype=torch.uint8)
         size = model.backbone_features(blank).shape[1]

@@ -23,6 +23,7 @@ from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.heads import Standardized
 from streamrec.nn.model import ActionModel, phase_loss
+from streamrec.nn.signals import SignalTransform
 from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.train.augment import Augmentation
 from streamrec.train.backbone_graph import graph_of_backbone
@@ -33,6 +34,7 @@ from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, encoded, fit_linear
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
+from streamrec.train.signal_windows import SignalAugmentation
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
 
 need("torch", extra="train")
@@ -61,7 +63,7 @@ class TrainSettings:
     late: float = 0.0  # a frame's weight is multiplied by its action's progress to this power; 0: not at all
     balance: float = 1.0  # 1: each label is played equally often; 0: each recording is
     quiet: float = 1.0  # how often a background label is played, for once each other label
-    augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
+    augmentation: Augmentation | SignalAugmentation | None = Augmentation()  # noqa: RUF009 (frozen)
     seed: int = 0
     soup: int = 1  # models that are trained one after the other from the same weights, and averaged
     # -- the step
@@ -111,6 +113,15 @@ class TrainSettings:
             raise ValueError("quiet is how often background is played, to once each other label: more than 0")
         if self.looks < 1:
             raise ValueError("looks is at least 1: the recording as it is")
+
+    @property
+    def of_pictures(self) -> Augmentation | None:
+        """The augmentation of pictures; raises ``ModelError`` where it is of readings."""
+        if isinstance(self.augmentation, SignalAugmentation):
+            raise ModelError(
+                "these settings vary readings, and a frozen backbone is of pictures: take another recipe"
+            )
+        return self.augmentation
 
     @property
     def backbone_frozen(self) -> bool:
@@ -224,7 +235,7 @@ def _fit_statistics(
             f"the encoder {config.encoder} has no backbone, over which a statistics head is fitted"
         )
     encode = graph_of_backbone(model, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
+    features = FeatureCache(model, settings.of_pictures, views=settings.looks, encode=encode)
     return fit_linear(model, recordings, background, features, settings.linear)
 
 
@@ -239,7 +250,7 @@ def _fit_ensemble(
     """The model of an ensemble head: what it reads of pictures is solved for, and its LSTM trained in steps."""
     model = _fresh(config, weights)
     encode = graph_of_backbone(model, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
+    features = FeatureCache(model, settings.of_pictures, views=settings.looks, encode=encode)
     in_steps = replace(settings, stages="staged", unfreeze=1.0, precision="float32")
 
     def fit_in_steps(people: list[Recording], own: ModelConfig) -> ActionModel:
@@ -255,7 +266,7 @@ def judged_linear(
     """Whether a statistics head on the frozen backbone separates the labels; None: that cannot be judged."""
     model = _fresh(config, weights)
     encode = graph_of_backbone(model, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
+    features = FeatureCache(model, settings.of_pictures, views=settings.looks, encode=encode)
     return judged(model.eval().requires_grad_(False), recordings, features, settings.linear)
 
 
@@ -297,6 +308,8 @@ def _begin(
             window=settings.window,
             fps=config.fps,
             augmentation=settings.augmentation,
+            signal=config.transform if isinstance(config.transform, SignalTransform) else None,
+            max_gap=config.max_gap,
             labels=config.labels,
             balance=settings.balance,
             shares={n: settings.quiet for n, label in enumerate(config.labels) if label in BACKGROUND},
@@ -337,7 +350,7 @@ def _feature_cache(model: ActionModel, settings: TrainSettings) -> FeatureCache 
     if not (settings.backbone_frozen and model.encoder.has_backbone):
         return None
     dtype = _precision(settings.precision, model.mean.device)
-    return FeatureCache(model, settings.augmentation, views=settings.looks, dtype=dtype)
+    return FeatureCache(model, settings.of_pictures, views=settings.looks, dtype=dtype)
 
 
 def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:

@@ -30,6 +30,7 @@ from streamrec.evaluation.reports import NOTHING
 from streamrec.evaluation.sets import names_of
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.encoders import SIGNAL_ENCODERS
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.model import ActionModel
 from streamrec.nn.ood import KnownFeatures, KnownPictures
@@ -44,6 +45,7 @@ from streamrec.train.progress import duration, log_while, progress_bar, remainin
 from streamrec.train.quick_eval import Played, accuracies, play
 from streamrec.train.report import PICTURES, draw_report
 from streamrec.train.run_log import RunLog, read_lines
+from streamrec.train.signal_windows import transform_of
 from streamrec.train.soup import check_start, fit_soup
 from streamrec.train.training_data import (
     SCENE_SECONDS,
@@ -227,7 +229,7 @@ class TrainJob:
         back = min(SCENES, round(self.hold_out * count))
         if self.world:
             with log_while("drawing scenes", _console(ranks).print_line):
-                scenes = scenes_of(self.world, count + back, config.transform, config.labels)
+                scenes = scenes_of(self.world, count + back, config.pictures, config.labels)
         else:
             scenes = drawn_figures(count + back, config, self.settings.seed, _console(ranks))
         names = [f"scene {number}" for number in range(count, count + back)]
@@ -278,7 +280,7 @@ class TrainJob:
                 )
         elif self.world:
             with log_while("drawing scenes", console.print_line):
-                readable += scenes_of(self.world, self.scenes, config.transform, config.labels)
+                readable += scenes_of(self.world, self.scenes, config.pictures, config.labels)
         groups = Counter(clip.group for clip in (*learned, *measured))
         grouped = bool(self.world) or max(groups.values(), default=0) > 1
         quiet, _ = decoded("decoding background", footage, config, cache, console)
@@ -459,6 +461,8 @@ class TrainJob:
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
         config = replace(self.config, labels=labels, events=events, learned=self._sets(clips))
+        if config.encoder in SIGNAL_ENCODERS:
+            config = replace(config, transform=transform_of(clips))
         check_start(self.settings, self.weights)
         # Errors in it are raised now, not after the decoding.
         self._try_room(ActionModel(config, weights=self.weights))

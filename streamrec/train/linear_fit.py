@@ -81,7 +81,7 @@ def encoded(
 
     -> features (1, T, F), the logarithm of the elapsed time (1, T), and which frames begin anew (1, T).
     """
-    device, transform = model.mean.device, model.config.transform
+    device, transform = model.mean.device, model.config.pictures
     elapsed = torch.from_numpy(np.diff(timestamps, prepend=-np.inf).astype(np.float32))[None].to(device)
     fresh, log_elapsed = model.timing(elapsed)
     cache = model.encoder.initial_cache(1, transform.height, transform.width)

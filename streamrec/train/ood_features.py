@@ -28,7 +28,7 @@ def known_features_of(model: ActionModel, recordings: Iterable[Recording]) -> Kn
 
 
 def _cells(model: ActionModel) -> int:
-    transform = model.config.transform
+    transform = model.config.pictures
     return (transform.height // STRIDE) * (transform.width // STRIDE)
 
 

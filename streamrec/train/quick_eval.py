@@ -11,8 +11,9 @@ from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import need
 from streamrec.nn.model import ActionModel
-from streamrec.nn.transforms import frames_at_once, planar
+from streamrec.nn.transforms import as_inputs, frames_at_once
 from streamrec.sources.sampling import due_frames
+from streamrec.train.signal_windows import as_stepped
 
 need("torch", extra="train")
 
@@ -52,6 +53,7 @@ class Played:
 @torch.inference_mode()
 def play(model: ActionModel, recording: Recording) -> Played:
     """Run a model on the frames of a recording that are due at its sampling rate."""
+    recording = as_stepped(recording, model.config)
     frames = due_frames(recording.timestamps.tolist(), model.config.fps)
     elapsed = np.diff(recording.timestamps[frames], prepend=-np.inf).astype(np.float32)
     device = model.mean.device
@@ -59,7 +61,7 @@ def play(model: ActionModel, recording: Recording) -> Played:
     chunk = frames_at_once(model.config.transform)
     for start in range(0, len(frames), chunk):
         part = slice(start, start + chunk)
-        pictures = torch.from_numpy(planar(recording.pictures[frames[part]]))[None].to(device)
+        pictures = torch.from_numpy(as_inputs(recording.pictures[frames[part]]))[None].to(device)
         known = None
         if recording.backbone is not None:
             known = torch.from_numpy(recording.backbone[frames[part]])[None].to(device)

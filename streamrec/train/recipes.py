@@ -13,15 +13,18 @@ from streamrec.errors import DataError, ModelError
 from streamrec.evaluation.sets import EXERCISES
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.encoders import JOINTS, ON_PEOPLE, PERSONS
+from streamrec.nn.encoders import JOINTS, ON_PEOPLE, PERSONS, SIGNAL_ENCODERS
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.encoders.person_box import MAPS as PERSON_BOX
 from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
+from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
+from streamrec.sources.tables import is_table
 from streamrec.train.augment import Augmentation
 from streamrec.train.fit import TrainSettings
 from streamrec.train.linear_fit import LinearSettings
+from streamrec.train.signal_windows import SignalAugmentation
 
 SMALL = Transform(
     width=80, height=64
@@ -89,6 +92,7 @@ ENSEMBLE = MappingProxyType(
 USUAL: Mapping[str | None, Mapping[str, Any]] = MappingProxyType(
     {
         **{name: {**PLAIN, **JOINT} for name in JOINTS},
+        **dict.fromkeys(SIGNAL_ENCODERS, MappingProxyType({})),  # their transform follows from the data
         **dict.fromkeys((*PERSONS, PERSON_BOX), PERSON),
         KEYPOINTS: {**PLAIN, **KEYPOINT},
         PERSON_BOX_JOINTS: ENSEMBLE,
@@ -112,6 +116,39 @@ ENSEMBLE_STEPS = TrainSettings(
     average=0.99,
     precision="float32",
     looks=2,
+)
+
+# Readings of sensors: a causal CNN over the last second, and an LSTM.
+SIGNAL = MappingProxyType(
+    {
+        "encoder": SIGNAL_CNN,
+        "hidden_size": 48,
+        "dropout": 0.4,
+        "fps": 25.0,
+        "max_gap": 1.0,
+        "recall": False,
+        "events": EventSettings(enter=0.5, leave=0.4, smoothing=0.1, shortest=0.2),
+    }
+)
+SIGNAL_RECIPE: Mapping[str, Any] = MappingProxyType(
+    {
+        "settings": TrainSettings(
+            steps=600,
+            streams=16,
+            window=96,
+            balance=0.0,
+            carry=0.25,
+            ramp_seconds=0.5,
+            class_balance=0.5,
+            learning_rate=3e-3,
+            weight_decay=0.05,
+            average=0.99,
+            precision="float32",
+            augmentation=SignalAugmentation(),
+        ),
+        "config": SIGNAL,
+        "score": "none",
+    }
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -267,6 +304,20 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             world="webcam",
             scenes=1800,
         ),
+        "signal": Recipe(about="readings of sensors: tables with a column label", **SIGNAL_RECIPE),
+        "motion": Recipe(
+            about="the shipped model motion",
+            **{
+                **SIGNAL_RECIPE,
+                "config": MappingProxyType(
+                    {
+                        **SIGNAL,
+                        "about": "A phone in the pocket: seated, standing_up, walking, turning, sitting_down; learned "
+                        "from 175 streams of 18 people.",
+                    }
+                ),
+            },
+        ),
         "synthetic": Recipe(
             about="the shipped model synthetic",
             settings=TrainSettings(steps=2400),
@@ -314,6 +365,12 @@ def choose_recipe(clips: Sequence[Clip], given: Mapping[str, Any] = MappingProxy
     >>> choose_recipe(clips)[0], choose_recipe(clips, {"steps": 50})[0]
     ('people', 'handful')
     """
+    if clips and all(is_table(clip.path) for clip in clips):
+        groups = len({clip.group for clip in clips})
+        return (
+            "signal",
+            f"{len(clips)} tables of readings of {groups} groups: recipe signal; --recipe names another",
+        )
     pieces = sum(1 if clip.label is not None else max(1, len(clip.segments)) for clip in clips)
     name = next((name for name, most in MOST.items() if pieces <= most), "many")
     if name in MOST and not any(given.get(option) for option in FOR_STEPS) and _knows_people(given):
@@ -371,7 +428,8 @@ def put_together(
     learning = replace(recipe.settings, **(settings or {}))
     how = learning.augmentation
     if how is not None:
-        how = how if flip is None else replace(how, flip=flip)
+        if flip is not None and isinstance(how, Augmentation):
+            how = replace(how, flip=flip)
         how = how if variation is None else how.scaled(variation)
         learning = replace(learning, augmentation=how)
     return ModelConfig(labels=(), **fields), learning, weights

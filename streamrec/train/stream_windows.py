@@ -12,9 +12,11 @@ import numpy as np
 
 from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
-from streamrec.nn.transforms import planar
+from streamrec.nn.signals import SignalTransform
+from streamrec.nn.transforms import as_inputs
 from streamrec.train.augment import BURST_SECONDS, Augmentation, View, in_mirror, mirror
 from streamrec.train.frozen_features import FeatureCache, ViewFeatures
+from streamrec.train.signal_windows import SignalAugmentation, SignalPass, SignalSettings, begin
 
 PAUSE_SECONDS = (0.5, 4.0)  # range of the length of background between two recordings
 LEAST = 0.05  # least progress of an action, so that no frame has a weight of 0
@@ -25,7 +27,7 @@ NEIGHBOURS = 4  # consecutive passes of one group, with ``same_group``
 class Batch:
     """Windows of N streams."""
 
-    pictures: np.ndarray  # (N, T, 3, height, width) uint8 RGB
+    pictures: np.ndarray  # (N, T, 3, height, width) uint8 RGB; of signals (N, T, C) float32 readings
     elapsed: np.ndarray  # (N, T) float32 seconds since the frame before; infinite where a stream begins
     targets: np.ndarray  # (N, T) int64 index of the label; NO_LABEL where there is none
     weights: np.ndarray  # (N, T) float32 weight in the loss: early frames of a pass weigh less
@@ -43,7 +45,9 @@ class WindowSettings:
     streams: int  # N
     window: int  # T, frames
     fps: float  # sampling rate of the model, frames a second
-    augmentation: Augmentation | None  # None: recordings as they are
+    augmentation: Augmentation | SignalAugmentation | None  # None: recordings as they are
+    signal: SignalTransform | None = None  # of recordings of readings; None: they are of pictures
+    max_gap: float = 1.0  # seconds: of readings, as in ModelConfig
     # Names of the targets; needed where ``augmentation.mirrored`` names some.
     labels: tuple[str, ...] = ()
     # From 0, every recording equally often, to 1, every label, however few recordings show it.
@@ -97,20 +101,21 @@ class StreamWindows:
         self.position = np.zeros((settings.streams, 2), np.int64)
         self._all = _Draw(recordings, settings.shares)
         self._groups = _draws_by_group(recordings, settings.shares)
-        mirrored = settings.augmentation.mirrored if settings.augmentation else ()
+        how = settings.augmentation
+        mirrored = how.mirrored if isinstance(how, Augmentation) else ()
         self._swap = mirror(mirrored, settings.labels)
-        self._passes: dict[int, tuple[int, Pass]] = {}
+        self._passes: dict[int, tuple[int, Pass | SignalPass]] = {}
 
     def __next__(self) -> Batch:
         rows = [self._read(stream) for stream in range(len(self.position))]
-        height, width = rows[0][0].recording.pictures.shape[1:3]
-        pictures = np.empty((len(rows), self.settings.window, height, width, 3), np.uint8)
+        first = self.recordings[0].pictures
+        pictures = np.empty((len(rows), self.settings.window, *first.shape[1:]), first.dtype)
         for row, parts in zip(pictures, rows, strict=True):
             numbered = iter(row)
             for part in parts:
                 part.render(numbered)
         return Batch(
-            planar(pictures),
+            as_inputs(pictures),
             np.stack([np.concatenate([part.elapsed for part in parts]) for parts in rows]),
             np.stack([np.concatenate([part.targets for part in parts]) for parts in rows]),
             np.stack([np.concatenate([part.weights for part in parts]) for parts in rows]),
@@ -124,8 +129,8 @@ class StreamWindows:
     def __iter__(self) -> Iterator[Batch]:
         return self
 
-    def _read(self, stream: int) -> list[Pass]:
-        parts: list[Pass] = []
+    def _read(self, stream: int) -> list[Pass | SignalPass]:
+        parts: list[Pass | SignalPass] = []
         wanted = self.settings.window
         while wanted:
             played = self._pass(stream)
@@ -139,7 +144,7 @@ class StreamWindows:
                 self.position[stream, 1] = 0
         return parts
 
-    def _pass(self, stream: int) -> Pass:
+    def _pass(self, stream: int) -> Pass | SignalPass:
         number = int(self.position[stream, 0])
         known = self._passes.get(stream)
         if known is None or known[0] != number:
@@ -147,10 +152,13 @@ class StreamWindows:
             self._passes[stream] = known
         return known[1]
 
-    def _begin(self, stream: int, number: int) -> Pass:
+    def _begin(self, stream: int, number: int) -> Pass | SignalPass:
         settings = self.settings
         rng = np.random.default_rng((settings.seed, stream, number))
+        if settings.signal is not None:
+            return self._begin_signal(rng, stream, number, settings.signal)
         how = settings.augmentation
+        assert not isinstance(how, SignalAugmentation)
         longest, around = settings.longest_seconds, None
         if number % 2 and self.background and rng.random() < settings.pause:
             recording = self.background[int(rng.integers(len(self.background)))]
@@ -183,6 +191,23 @@ class StreamWindows:
         # A cached view begins with its recording; any other one begins with the pass.
         first = float(recording.timestamps[timing.shown[0] if features is None else 0])
         return Pass(recording, timing.shown, first, elapsed, targets, weights, view, ground, features)
+
+    def _begin_signal(
+        self, rng: np.random.Generator, stream: int, number: int, transform: SignalTransform
+    ) -> SignalPass:
+        settings = self.settings
+        how = settings.augmentation
+        assert not isinstance(how, Augmentation)
+        recording, around = self._choices(rng, stream, number).drawn(rng, settings.balance)
+        own = SignalSettings(
+            transform=transform,
+            fps=settings.fps,
+            max_gap=settings.max_gap,
+            longest=settings.longest_seconds,
+            ramp_seconds=settings.ramp_seconds,
+        )
+        carried = bool(number) and rng.random() < settings.carry
+        return begin(rng, recording, how, own, around=around, carried=carried)
 
     def _choices(self, rng: np.random.Generator, stream: int, number: int) -> _Draw:
         """All recordings, or those of the group of the neighbouring passes."""

@@ -52,6 +52,8 @@ class TrainData:
         """Why the model gets no out-of-distribution score: fitted to one place it calls every other place unknown."""
         if any(recording.backbone is not None for recording in self.learned):
             return "it learned from keypoints, without pictures"
+        if any(recording.is_signal for recording in self.learned):
+            return "it learned from readings, without pictures"
         groups = len({recording.group for recording in (*self.learned, *self.background)})
         if not self.grouped:
             return "no clips share a group, so that it is unknown how much people and places differ"
@@ -95,7 +97,7 @@ def drawn_figures(count: int, config: ModelConfig, seed: int, console: LineConso
         settings = WorldSettings(
             seed=own, fps=30.0, seconds=SCENE_SECONDS, width=160, height=120, action_seconds=(2.0, 6.0)
         )
-        return decode(World(settings), config.transform, ACTIONS, None, f"world {own}")
+        return decode(World(settings), config.pictures, ACTIONS, None, f"world {own}")
 
     with progress_bar("rendering", count, console) as bar, ThreadPoolExecutor(2) as pool:
         return [bar.count(recording) for recording in pool.map(draw, range(count))]
@@ -132,7 +134,7 @@ def joint_scenes(
     found = []
     names = [renamed(label, relabel) for label in JOINT_LABELS[kind]]
     index = np.array([config.labels.index(name) for name in names])
-    fit = config.transform.fit
+    fit = config.pictures.fit
     drawn = sequences(kind, seed, fps=JOINT_FPS, fit="stretch" if fit == "stretch" else "pad", mocap=mocap)
     for number, scene in enumerate(islice(drawn, count)):
         frames = len(scene.timestamps)

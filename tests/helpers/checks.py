@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
+from streamrec.nn.transforms import InputTransform
 from streamrec.runtime.engine import Engine
 
 
 def check_streaming(model: ActionModel, *, steps: int = 12, tolerance: float = 1e-5) -> None:
     """``forward`` over clips, over clips cut anywhere, and ``step`` over frames give the same logits."""
     torch.manual_seed(1)
-    transform = model.config.transform
-    pictures = torch.randint(0, 256, (3, steps, 3, transform.height, transform.width), dtype=torch.uint8)
+    pictures = some_frames(model.config.transform, 3, steps)
     elapsed = torch.rand(3, steps) * 0.2 + 0.03
     elapsed[:, 0] = math.inf
     elapsed[1, steps // 2] = model.config.max_gap + 1.0  # one stream begins anew in the middle
@@ -35,6 +35,15 @@ def check_streaming(model: ActionModel, *, steps: int = 12, tolerance: float = 1
             second, after = model(pictures[:, cut:], elapsed[:, cut:], between)
             assert_close(torch.cat([first, second], dim=1), whole, tolerance)
             check_states_agree(after, after_whole, tolerance)
+
+
+def some_frames(transform: InputTransform, streams: int, steps: int) -> torch.Tensor:
+    """(N, T, *frame) of noise, as the transform gives them."""
+    shape = (streams, steps, *transform.shape)
+    if transform.dtype is np.uint8:
+        return torch.randint(0, 256, shape, dtype=torch.uint8)
+    mean, std = map(torch.from_numpy, transform.normalization())
+    return torch.randn(shape) * std + mean
 
 
 def check_states_agree(one, other, tolerance: float) -> None:
@@ -64,6 +73,22 @@ def check_engines_agree(
         if a.phase is not None and b.phase is not None:
             worst = max(worst, float(np.abs(np.subtract(a.phase, b.phase)).max()))
     assert worst <= tolerance, f"the engines differ by {worst:g}"
+
+
+def readings(count: int, *, fps: float = 10.0, seed: int = 0, channels: int = 3) -> list[Frame]:
+    """A stream of sensors that swing, with a gap, a jump back and a new segment in it."""
+    rng = np.random.default_rng(seed)
+    swing = np.sin(np.arange(count)[:, None] * rng.uniform(0.2, 1.5, channels)) + 0.1 * rng.normal(
+        size=(count, channels)
+    )
+    times = np.arange(count) / fps + rng.uniform(0, 0.02, count)
+    times[count // 2 :] += 10.0
+    times[3 * count // 4 :] -= 5.0
+    rows = swing.astype(np.float32)
+    return [
+        Frame(row, n, float(time), int(n >= 7 * count // 8), source="sensor")
+        for n, (row, time) in enumerate(zip(rows, times, strict=True))
+    ]
 
 
 def moving(count: int, *, fps: float = 10.0, seed: int = 0, height: int = 60, width: int = 80) -> list[Frame]:

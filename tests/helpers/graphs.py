@@ -98,7 +98,7 @@ def version() -> str:
 def key_of(model: Any) -> str:
     """What the graph of a model depends on."""
     config = {name: value for name, value in model.config.to_dict().items() if name not in NOT_IN_THE_GRAPH}
-    del config["transform"]["fit"]
+    config["transform"].pop("fit", None)
     counted, layers = bool(model.config.counted), re.sub(r"(dropout=|Dropout\(p=)[\d.]+", "", repr(model))
     shapes = {name: (*value.shape, str(value.device)) for name, value in model.state_dict().items()}
     labels: int | None = len(model.config.labels)

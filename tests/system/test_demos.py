@@ -139,6 +139,7 @@ def test_the_demos_are_there():
         "rtsp",
         "embed",
         "many_cameras",
+        "motion",
         "own_cnn",
         "qt",
         "teach",
@@ -479,3 +480,15 @@ def test_an_own_cnn_becomes_a_file_that_runs(tmp_path):
         env=surroundings(),
     )
     assert done.returncode == 0, done.stderr
+
+
+# -- motion
+
+
+def test_the_motion_demo_tells_what_a_phone_does():
+    said = runs(*commands("motion")[0][1:]).stdout.splitlines()
+    assert len(said) >= 2
+    assert all(re.fullmatch(r" *(\d+\.\d\d s|end) +Action(Started|Ended) \w+", line) for line in said)
+    started = [line.split()[-1] for line in said if "ActionStarted" in line]
+    assert started[0] == "seated"
+    assert "walking" in started

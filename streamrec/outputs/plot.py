@@ -1,0 +1,98 @@
+"""Plots of signals: what stands where video has its picture, in the window, in videos and on the page."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from streamrec.outputs.overlay import PALETTE, SOFT
+from streamrec.types import Result
+
+SIZE = (640, 360)  # width and height, pixels
+SECONDS = 6.0  # of the past
+EVERY = 0.1  # seconds of the stream between two plots
+_GROUND = (34, 29, 26)
+_MOST_LINES = 12  # channels that are drawn
+_LEAST_SPAN = 1e-6
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """The last rows of one source, and its last plot."""
+
+    rows: deque[tuple[float, np.ndarray]] = field(default_factory=deque)
+    segment: int = 0
+    at: float = -np.inf
+    image: np.ndarray | None = None
+
+
+class Plots:
+    """Gives results of signals a picture: the last seconds of each channel, each on a scale of its own.
+
+    >>> from streamrec.types import Frame, Prediction
+    >>> prediction = Prediction.of(np.ones(1, np.float32), 0.0, ("walking",))
+    >>> result = Result(Frame(np.zeros(3, np.float32), 0, 0.0), prediction)
+    >>> Plots().pictured(result).frame.image.shape
+    (360, 640, 3)
+    """
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, _Drawn] = {}
+
+    def pictured(self, result: Result) -> Result:
+        """The result with a plot for its picture; one that has a picture as it is."""
+        if result.frame.is_picture:
+            return result
+        return replace(result, frame=replace(result.frame, image=self._plot(result)))
+
+    def _plot(self, result: Result) -> np.ndarray:
+        frame = result.frame
+        drawn = self._drawn.setdefault(frame.source, _Drawn())
+        begins = frame.segment != drawn.segment or (drawn.rows and frame.timestamp < drawn.rows[-1][0])
+        if begins or (drawn.rows and drawn.rows[-1][1].shape != frame.data.shape):
+            drawn.rows.clear()
+            drawn.at = -np.inf
+        drawn.segment = frame.segment
+        if not result.repeated:
+            drawn.rows.append((frame.timestamp, frame.data))
+        while drawn.rows and frame.timestamp - drawn.rows[0][0] > SECONDS:
+            drawn.rows.popleft()
+        if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
+            times = np.array([seconds for seconds, _ in drawn.rows])
+            data = np.stack([row for _, row in drawn.rows]) if drawn.rows else np.zeros((0, len(frame.data)))
+            drawn.at, drawn.image = frame.timestamp, plot_of(data, times, frame.timestamp)
+        return drawn.image
+
+
+def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
+    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last seconds, a strip for each channel."""
+    width, height = SIZE
+    image = np.full((height, width, 3), _GROUND, np.uint8)
+    shown = (times <= now) & (now - times <= SECONDS)
+    times, data = times[shown], data[shown][:, :_MOST_LINES]
+    if not len(times):
+        return image
+    strip = height / data.shape[1]
+    across = (width - 1) * (1.0 - (now - times) / SECONDS)
+    low, high = data.min(0), data.max(0)
+    span = np.maximum(high - low, _LEAST_SPAN)
+    for channel in range(data.shape[1]):
+        share = (data[:, channel] - low[channel]) / span[channel]
+        down = strip * (channel + 0.9 - 0.8 * share)
+        cv2.line(
+            image, (0, round(strip * (channel + 1))), (width, round(strip * (channel + 1))), (60, 54, 50), 1
+        )
+        points = np.stack([across, down], axis=1).round().astype(np.int32)
+        color = PALETTE[channel % len(PALETTE)]
+        if len(points) > 1:
+            cv2.polylines(
+                image, [points[:, None]], isClosed=False, color=color, thickness=2, lineType=cv2.LINE_AA
+            )
+        cv2.putText(
+            image, f"{high[channel]:.3g}", (width - 62, round(strip * channel) + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.38,
+            SOFT, 1, cv2.LINE_AA,
+        )  # fmt: skip
+    return image

@@ -1,0 +1,53 @@
+"""A source as a model takes it: of the same sense, with its channels, on its clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamrec.core.messages import channels_described
+from streamrec.errors import SourceError
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.signals import SignalTransform
+from streamrec.sources.resampling import Chosen, Resampled
+from streamrec.types import SIGNAL, VIDEO, Source
+
+LARGEST_QUEUE = 1.0  # seconds of a live signal that may wait for the recognizer
+
+
+def sense_of(recognizer: Any) -> str:
+    """What a recognizer takes; an app's own object that steps like one may not say it: then pictures."""
+    sense: str = getattr(recognizer, "sense", VIDEO)
+    return sense
+
+
+def fitted(source: Source, config: ModelConfig, name: str = "") -> Source:
+    """The source as the model of this config takes it; raises ``SourceError`` where it is of another sense.
+
+    ``name``: of the model.
+    """
+    transform = config.transform
+    if source.sense != transform.sense:
+        is_of = "video"
+        if source.sense == SIGNAL:
+            is_of = (
+                f"readings of {channels_described(source.channels)}"
+                if source.channels
+                else "readings of sensors"
+            )
+        raise SourceError(f"{name or 'the model'} takes {transform.described}, and {source.name} is {is_of}")
+    if not isinstance(transform, SignalTransform):
+        return source
+    source = Chosen(source, transform.channels)
+    return Resampled(source, config.fps, config.max_gap) if transform.resamples else source
+
+
+def fitted_to(source: Source, recognizer: Any) -> Source:
+    """``fitted`` to the model of a recognizer, or of an app's own object that steps like one."""
+    return fitted(source, recognizer.config, getattr(recognizer, "name", ""))
+
+
+def waiting_frames(source: Source, fps: float) -> int:
+    """How many frames may wait for the recognizer: of a camera the newest alone; of a live signal each row counts."""
+    if source.sense == SIGNAL:
+        return max(4, round(LARGEST_QUEUE * fps)) if source.live else max(4, 2 * source.together)
+    return 1 if source.live else max(4, 2 * source.together)
