@@ -125,7 +125,7 @@ class JsonLines(Sink):
                 if flush is not None:
                     flush()
         except BrokenPipeError as error:
-            raise SinkError(f"nobody reads {self._name} any more") from error
+            raise SinkError(f"{self._name} is not read any more") from error
         except OSError as error:
             raise SinkError(f"cannot write {self._name}: {why(error)}") from error
 

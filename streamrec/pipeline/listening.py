@@ -110,6 +110,7 @@ class Listener:
         events = self._taken(frame, newest=True)
         if last:
             events = (*events, *self._finished(frame))
+            self.close()
         return replace(result, models=models, events=(*result.events, *events))
 
     def late(self, result: Result | None, now: float) -> Result | None:
@@ -129,6 +130,8 @@ class Listener:
             self._leave()  # ``joined`` opens it again
         else:
             self._step_to(frame, frame.timestamp + _BEHIND)
+            if self.pictures is None or not self.pictures.live:
+                self.close()
         return (*self._taken(frame, newest=False), *self._finished(frame))
 
     def close(self) -> None:

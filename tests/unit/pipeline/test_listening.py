@@ -11,6 +11,7 @@ import pytest
 from streamrec import ActionEnded, ActionStarted, Frame, ModelConfig, Prediction, Source
 from streamrec.errors import SourceError
 from streamrec.events.detector import EventSettings
+from streamrec.outputs.plot import Plots, level_of
 from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
@@ -309,3 +310,14 @@ def test_ends_have_the_duration_of_the_sound():
     started, ended = (event for result in found for event in result.events)
     assert isinstance(started, ActionStarted) and isinstance(ended, ActionEnded)
     assert ended.started == started.timestamp and ended.duration == pytest.approx(0.48)
+
+
+def test_a_pure_source_of_sound_shows_how_loud_it_is():
+    plots = Plots(lambda source: SOUND)
+    images = [
+        plots.pictured(result).frame.image
+        for result in results(SoundSource([QUIET, LOUD, QUIET], rate=8_000), Loudness())
+    ]
+    assert {image.shape for image in images} == {(360, 640, 3)}
+    assert not np.array_equal(images[5], images[-1])
+    assert level_of(QUIET).tolist() == [-60.0] and level_of(LOUD)[0] == pytest.approx(-0.9, abs=0.1)
