@@ -46,7 +46,7 @@ def test_sounds_are_learned_from_by_group_evaluated_and_run_as_videos_are(tmp_pa
 def test_a_rate_of_steps_that_does_not_fit_the_hop_is_a_sentence(tmp_path, main_here):
     for label in ("beep", "hum"):
         (tmp_path / label).mkdir()
-        write_media(tmp_path / label / "1.wav", tone(16_000, 1.0), 16_000)
+        write_media(tmp_path / label / "1.wav", tone(16_000, 1.0, 90.0 * len(label)), 16_000)
     ended = main_here(
         "train", ".", "--recipe", "sound", "--fps", "10", "--out", "x.safetensors", cwd=tmp_path
     )
