@@ -87,7 +87,7 @@ def stopped(recordings, settings, resume: Path, step: int, config: ModelConfig =
 @pytest.mark.slow
 def test_motion_to_the_left_is_told_from_motion_to_the_right(blobs):
     settings = TrainSettings(
-        steps=120, streams=8, window=12, average=0.95, augmentation=replace(Augmentation(), flip=False)
+        steps=60, streams=8, window=12, average=0.95, augmentation=replace(Augmentation(), flip=False)
     )
     model = fit(blobs, CONFIG, settings)
     others = [blob(direction, seed) for direction in (-1, 1) for seed in range(100, 110)]
