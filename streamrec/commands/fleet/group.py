@@ -34,7 +34,7 @@ from streamrec.outputs.history.records import Entry, RemoteResult
 from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.recognizer import Recognizer
-from streamrec.settings.cameras_file import watchfile_of
+from streamrec.settings.cameras_file import watchfile_of, without_listening
 from streamrec.settings.tuned_file import Tuned
 from streamrec.types import Result
 from streamrec.web.fleet_pictures import GroupPictures
@@ -186,7 +186,7 @@ class Group:
         assert self._roster is not None and self._watcher is not None
         path = self._place.folder / Path(spec.file).name
         data = PACKER.unpack(self._place.unseal(spec.settings))
-        file = watchfile_of(data, path, os.environ, spec.options.tuned)
+        file = without_listening(watchfile_of(data, path, os.environ, spec.options.tuned))
         self._secrets = tuple({*self._secrets, *file.secrets})
         done = self._roster.apply(self._roster.prepare(file, DispatchSettings()))
         self.spec = spec
