@@ -37,9 +37,10 @@ class _Drawn:
 
 
 class Plots:
-    """Gives results of signals a picture: the last seconds or rows of each channel, scaled; of sound its level.
+    """Gives results of signals a picture: the last seconds or rows of each channel, on a scale of its own.
 
-    ``sense``: of the source of a name.
+    Of sound it is the level. ``sense``: of the source of a name.
+
     >>> from streamrec.types import Frame, Prediction
     >>> prediction = Prediction.of(np.ones(1, np.float32), 0.0, ("walking",))
     >>> result = Result(Frame(np.zeros(3, np.float32), 0, 0.0), prediction)
@@ -93,9 +94,8 @@ def plot_of(
 ) -> np.ndarray:
     """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last ones, a strip for each channel.
 
-    They reach over the last seconds, or over as long as the last rows took.
-
-    ``limits``: the least and the greatest value that are drawn; None: those of the readings.
+    They reach over the last seconds, or over as long as the last rows took. ``limits``: the least and the greatest
+    value that are drawn; None: those of the readings.
     """
     width, height = SIZE
     image = np.full((height, width, 3), _GROUND, np.uint8)
