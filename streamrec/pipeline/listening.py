@@ -242,6 +242,7 @@ class Listener:
                     elif buffer.closed:
                         if buffer.error is not None:
                             raise buffer.error
+                        self._over = self._over or not self._left  # a recording has ended
                         break
             finally:
                 reader.leave()

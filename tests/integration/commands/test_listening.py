@@ -81,7 +81,7 @@ def test_a_file_is_watched_and_listened_to_and_no_sound_is_kept(beep, party, tmp
     )
     done = main_here(
         "run", "party.mp4", "-m", "fight", "--listen", beep, "--no-show", "--jsonl", "out.jsonl",
-        "--save", "seen.mp4", "--after", "after.toml", "--record", "flight", cwd=tmp_path,
+        "--save", "seen.mp4", "--settings", "after.toml", "--record", "flight", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = [line for line in lines_of(tmp_path / "out.jsonl", "event") if line["label"] == "beep"]

@@ -240,9 +240,10 @@ class TestCameras:
         until(watcher, lambda found: sound.opened == 1)
         sound.gate.give(self.block(LOUD, 0.0, now))
         video.gate.give(self.picture(1.5, now + 0.5))
-        until(watcher, lambda found: listener.recognizer.steps >= 5)
+        before = until(watcher, lambda found: listener.recognizer.steps >= 5)
         video.gate.give(self.picture(2.0, now + 1.0))
-        until(watcher, lambda found: ("Started", "glass", "glass") in [one[:3] for one in heard(found)])
+        started = ("Started", "glass", "glass")
+        until(watcher, lambda found: started in [one[:3] for one in heard([*before, *found])])
         lost = Health(SourceState.reconnecting, "the connection was lost", since=2.0)
         video.health = lost
         video.on_health(lost)
