@@ -13,7 +13,18 @@ import time
 
 import numpy as np
 
-from streamrec.evaluation.nab import PROFILES, STANDARD, NabScore, Series, nab_score, read_corpus
+from streamrec.evaluation.intervals import bootstrap_interval
+from streamrec.evaluation.nab import (
+    PROFILES,
+    STANDARD,
+    NabScore,
+    Series,
+    false_rate,
+    gains_of,
+    nab_score,
+    read_corpus,
+    score_of,
+)
 from streamrec.nn.forecaster import Forecaster
 from streamrec.nn.surprise import SeriesDetector
 
@@ -84,6 +95,12 @@ def main() -> None:
                 print_score(part, profile.name, nab_score(own, given_scores, profile))
             as_shipped = nab_score(own, given_scores, STANDARD, threshold=-math.log10(WEEKLY))
             print_score(part, "at 1/week", as_shipped)
+            gains = gains_of(own, given_scores, STANDARD, nab_score(own, given_scores, STANDARD).threshold)
+            low, high = bootstrap_interval(gains, range(len(gains)), score_of)
+            print(f"  {part:12} standard, 95 % by series: {low:.1f} to {high:.1f}")
+        for words, rate in (("1/day", 1.0), ("1/week", WEEKLY), ("0.25/week", WEEKLY / 4)):
+            found = false_rate(series, scores, -math.log10(rate))
+            print(f"  {words} allowed ({rate:.3f} a day): {found:.3f} a day outside of the windows")
 
 
 if __name__ == "__main__":

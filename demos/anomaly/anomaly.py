@@ -31,10 +31,10 @@ def rows_of(table: str) -> Iterator[tuple[float, list[float]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", nargs="?", help="a CSV of readings; without one a boiler is drawn")
-    parser.add_argument("--rate", default="1/week", help="false events that are allowed: 1/day, 1/week, ...")
+    parser.add_argument("--model", default="anomaly:1/week", help="with the false events that are allowed")
     given = parser.parse_args()
     try:
-        play(given.table, StreamRecognizer(open_models(f"anomaly:{given.rate}")))
+        play(given.table, StreamRecognizer(open_models(given.model)))
     except StreamrecError as error:
         sys.exit(str(error))
 

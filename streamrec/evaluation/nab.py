@@ -113,6 +113,37 @@ def nab_score(
     return NabScore(float(score), threshold, int((taken > 0).sum()), total, int((taken < 0).sum()))
 
 
+def gains_of(
+    series: Sequence[Series], scores: Sequence[np.ndarray], profile: Profile, threshold: float
+) -> np.ndarray:
+    """(S, 2): what each series gains over no detection, and what it could; the score is their ratio, times 100."""
+    found = [
+        (
+            sum(float(gain[height >= threshold].sum()) for height, gain, _ in _steps(one, given, profile)),
+            len(one.windows) * (profile.true_positive + profile.false_negative),
+        )
+        for one, given in zip(series, scores, strict=True)
+    ]
+    return np.array(found).reshape(-1, 2)
+
+
+def score_of(gains: np.ndarray) -> float:
+    """(S, 2) from ``gains_of`` -> the score of these series together."""
+    return float(100.0 * gains[:, 0].sum() / gains[:, 1].sum())
+
+
+def false_rate(series: Sequence[Series], scores: Sequence[np.ndarray], threshold: float) -> float:
+    """Detections outside of labelled windows a day of them, from the first reading on."""
+    count, days = 0, 0.0
+    for one, given in zip(series, scores, strict=True):
+        outside = np.ones(len(given), bool)
+        for first, last in one.windows:
+            outside[first : last + 1] = False
+        count += int((given[outside] >= threshold).sum())
+        days += float(one.seconds[-1]) / 86_400.0 * float(outside.mean())
+    return count / days
+
+
 def probation_of(readings: int) -> int:
     """How many readings at the begin of a series do not count."""
     return min(int(PROBATION * readings), LONGEST_PROBATION)

@@ -18,6 +18,7 @@ from streamrec.types import SIGNAL, SOUND, Frame, Result
 
 SIZE = (640, 360)  # width and height, pixels
 SECONDS = 6.0  # of the past
+LEAST_ROWS = 120  # of a slow series the last rows, however long ago
 EVERY = 0.1  # seconds of the stream between two plots
 _GROUND = (34, 29, 26)
 _MOST_LINES = 12  # channels that are drawn
@@ -36,9 +37,10 @@ class _Drawn:
 
 
 class Plots:
-    """Gives results of signals a picture: the last seconds of each channel, on a scale of its own; of sound its level.
+    """Gives results of signals a picture: the last seconds or rows of each channel, on a scale of its own.
 
-    ``sense``: of the source of a name.
+    Of sound it is the level. ``sense``: of the source of a name.
+
     >>> from streamrec.types import Frame, Prediction
     >>> prediction = Prediction.of(np.ones(1, np.float32), 0.0, ("walking",))
     >>> result = Result(Frame(np.zeros(3, np.float32), 0, 0.0), prediction)
@@ -68,7 +70,7 @@ class Plots:
         drawn.segment = frame.segment
         if not result.repeated:
             drawn.rows.append((frame.timestamp, frame.data))
-        while drawn.rows and frame.timestamp - drawn.rows[0][0] > SECONDS:
+        while len(drawn.rows) > LEAST_ROWS and frame.timestamp - drawn.rows[0][0] > SECONDS:
             drawn.rows.popleft()
         if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
             times = np.array([seconds for seconds, _ in drawn.rows])
@@ -90,18 +92,21 @@ def level_of(samples: np.ndarray) -> np.ndarray:
 def plot_of(
     data: np.ndarray, times: np.ndarray, now: float, limits: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last seconds, a strip for each channel.
+    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last ones, a strip for each channel.
 
-    ``limits``: the least and the greatest value that are drawn; None: those of the readings.
+    They reach over the last seconds, or over as long as the last rows took. ``limits``: the least and the greatest
+    value that are drawn; None: those of the readings.
     """
     width, height = SIZE
     image = np.full((height, width, 3), _GROUND, np.uint8)
-    shown = (times <= now) & (now - times <= SECONDS)
-    times, data = times[shown], data[shown][:, :_MOST_LINES]
+    times, data = times[times <= now], data[times <= now][:, :_MOST_LINES]
+    span_seconds = SECONDS if not len(times) else max(SECONDS, now - float(times[-LEAST_ROWS:][0]))
+    shown = now - times <= span_seconds
+    times, data = times[shown], data[shown]
     if not len(times):
         return image
     strip = height / data.shape[1]
-    across = (width - 1) * (1.0 - (now - times) / SECONDS)
+    across = (width - 1) * (1.0 - (now - times) / span_seconds)
     low, high = data.min(0), data.max(0)
     if limits is not None:
         low, high = np.full_like(low, limits[0]), np.full_like(high, limits[1])

@@ -28,6 +28,7 @@ NORMAL = "normal"
 LEAVE = 0.1  # probability under which an anomaly is over
 MOST_CHANNELS = 64
 _MOST_LOGIT = 30.0
+_MOST_READINGS = 2**53  # of a state that can be real
 _LEAST_BORDER = 0.1  # powers of ten: where nearly every reading may be an event
 
 
@@ -112,9 +113,10 @@ class AnomalyRecognizer(Recognizer):
         self.name = ANOMALY
         self.per_day = per_day
         self._detector = SeriesDetector(Forecaster(seed=seed))
-        self._names = tuple(
-            sorted(self._detector.initial_state())
-        )  # of the arrays of ``State.head``, in order
+        # The arrays of ``State.head``: names in order, and of each its shape behind the channel, and its type.
+        kept = self._detector.initial_state()
+        self._names = tuple(sorted(kept))
+        self._forms = [(kept[name].shape[1:], kept[name].dtype) for name in self._names]
         self._config = ModelConfig(
             labels=(NORMAL, ANOMALY),
             encoder="forecaster",
@@ -240,9 +242,24 @@ class AnomalyRecognizer(Recognizer):
             raise StateError(
                 f"a state is what initial_state() or step() returned, not {type(state).__name__}"
             )
-        fits = len(state.head) in (0, len(self._names)) and state.probabilities.shape == (1, 2)
-        if not fits or (state.head and len(state.cache) != 1):
+        if state.probabilities.shape != (1, 2) or not (self._fits(state) if state.head else not state.cache):
             raise StateError("this state belongs to another model than 'anomaly'; start from initial_state()")
+
+    def _fits(self, state: State) -> bool:
+        """Whether its arrays are those of a stream of this detector, of any number of channels."""
+        if len(state.head) != len(self._names) or [one.shape for one in state.cache] != [(1, 1)]:
+            return False
+        named = dict(zip(self._names, state.head, strict=True))
+        channels, counts = named["low"].shape[-1], named["net.count"]
+        return (
+            1 <= channels <= MOST_CHANNELS
+            and all(
+                array.shape == (1, 1 if name == "recent" else channels, *shape) and array.dtype == dtype
+                for (name, array), (shape, dtype) in zip(named.items(), self._forms, strict=True)
+            )
+            and bool((counts == counts[0, 0]).all())
+            and 0 < counts[0, 0] < _MOST_READINGS
+        )
 
     def _checkpoint(self) -> NoReturn:
         raise ModelError(

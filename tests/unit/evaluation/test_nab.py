@@ -14,9 +14,12 @@ from streamrec.evaluation.nab import (
     PROFILES,
     STANDARD,
     Series,
+    false_rate,
+    gains_of,
     nab_score,
     probation_of,
     read_corpus,
+    score_of,
 )
 
 
@@ -81,6 +84,19 @@ def test_the_threshold_is_the_best_one_over_all_series():
     scores[1] *= 0.7
     found = nab_score(both, scores, STANDARD)
     assert (found.score, found.threshold) == (pytest.approx(100.0), 0.7)
+
+
+def test_what_each_series_gains_adds_up_to_the_score():
+    both = [series((400, 449), (700, 749), name="a"), series((400, 449), name="b")]
+    scores = [detections(both[0], 410, 900), detections(both[1], 300)]
+    whole = nab_score(both, scores, STANDARD, threshold=1.0)
+    assert score_of(gains_of(both, scores, STANDARD, 1.0)) == pytest.approx(whole.score)
+
+
+def test_false_detections_are_counted_by_the_day_outside_of_windows():
+    one = Series("one", 3600.0 * np.arange(1000.0), np.zeros(1000), ((400, 449),))
+    days = 999 / 24 * 0.95
+    assert false_rate([one], [detections(one, 10, 420, 900)], 1.0) == pytest.approx(2 / days)
 
 
 def test_scores_of_another_length_are_refused():

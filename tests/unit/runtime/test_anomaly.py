@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,21 @@ def test_a_state_of_another_model_is_refused():
     recognizer = open_models("anomaly")
     with pytest.raises(StateError, match="belongs to another model"):
         recognizer.step(frames([1.0])[0], Recognizer.load("motion").initial_state())
+
+
+def test_a_saved_state_that_was_tampered_with_is_refused():
+    recognizer = open_models("anomaly")
+    _, state = recognizer.step(frames([1.0])[0], recognizer.initial_state())
+    count = next(n for n, array in enumerate(state.head) if array.dtype == np.int64)
+    for n, other in (
+        (0, np.zeros((1, 1, 3), np.float32)),
+        (0, state.head[0][:, :0]),
+        (count, np.full((1, 1), -7)),
+        (count, np.full((1, 1), 2**60)),
+    ):
+        head = (*state.head[:n], other, *state.head[n + 1 :])
+        with pytest.raises(StateError, match="belongs to another model"):
+            recognizer.step(Frame(np.ones(1, np.float32), 1, 60.0), replace(state, head=head))
 
 
 def test_there_is_no_file_to_write(tmp_path):
