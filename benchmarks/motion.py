@@ -48,11 +48,12 @@ class Condition:
     fps: float | None = None  # None: as recorded
     drop: float = 0.0
     raw: bool = False  # not put on the model's clock
+    between: bool = False  # rows of a faster sensor, interpolated between those that were recorded
 
     def rows(self, times: np.ndarray, seed: int) -> np.ndarray:
         """The indices of the rows that are left."""
         kept = np.arange(len(times))
-        if self.fps is not None:
+        if self.fps is not None and not self.between:
             periods = np.floor((times - times[0]) * self.fps + 1e-6)
             kept = np.flatnonzero(np.diff(periods, prepend=-1) > 0)
         if self.drop:
@@ -64,6 +65,7 @@ class Condition:
 
 CONDITIONS = (
     Condition("as recorded"),
+    Condition("50 Hz", 50.0, between=True),
     Condition("25 Hz", 25.0),
     Condition("12.5 Hz", 12.5),
     Condition("30 % of the rows lost", None, 0.3),
@@ -78,6 +80,8 @@ def stepped(
     """(T, C) rows as the model gets them, and (T,) their seconds."""
     kept = condition.rows(one.timestamps, seed)
     data, times = one.pictures[kept], one.timestamps[kept]
+    if condition.between and condition.fps is not None:
+        data, times, _ = on_ticks(data, times, condition.fps, gap)
     if condition.raw:
         due = due_frames(times.tolist(), fps)
         return data[due], times[due]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from streamrec.outputs.overlay import PALETTE, SOFT
-from streamrec.types import Result
+from streamrec.types import Relevance, Result
 
 SIZE = (640, 360)  # width and height, pixels
 SECONDS = 6.0  # of the past
@@ -17,6 +17,10 @@ EVERY = 0.1  # seconds of the stream between two plots
 _GROUND = (34, 29, 26)
 _MOST_LINES = 12  # channels that are drawn
 _LEAST_SPAN = 1e-6
+_FOR, _AGAINST = (60, 190, 255), (200, 120, 70)  # BGR: speaks for the label, against it
+_SHADE = 0.55  # of the ground, where it speaks most
+_SHOWN = 0.5  # seconds that an explanation is shown
+_BLUR = 0.08  # seconds: single samples would be stripes
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class _Drawn:
     segment: int = 0
     at: float = -np.inf
     image: np.ndarray | None = None
+    relevance: Relevance | None = None  # the last one
 
 
 class Plots:
@@ -54,21 +59,31 @@ class Plots:
         begins = frame.segment != drawn.segment or (drawn.rows and frame.timestamp < drawn.rows[-1][0])
         if begins or (drawn.rows and drawn.rows[-1][1].shape != frame.data.shape):
             drawn.rows.clear()
-            drawn.at = -np.inf
+            drawn.at, drawn.relevance = -np.inf, None
         drawn.segment = frame.segment
         if not result.repeated:
             drawn.rows.append((frame.timestamp, frame.data))
         while drawn.rows and frame.timestamp - drawn.rows[0][0] > SECONDS:
             drawn.rows.popleft()
+        if result.relevance is not None:
+            drawn.relevance, drawn.at = result.relevance, -np.inf
+        elif drawn.relevance is not None and frame.timestamp - drawn.relevance.times[-1] > _SHOWN:
+            drawn.relevance = None
         if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
             times = np.array([seconds for seconds, _ in drawn.rows])
             data = np.stack([row for _, row in drawn.rows]) if drawn.rows else np.zeros((0, len(frame.data)))
-            drawn.at, drawn.image = frame.timestamp, plot_of(data, times, frame.timestamp)
+            drawn.at = frame.timestamp
+            drawn.image = plot_of(data, times, frame.timestamp, drawn.relevance)
         return drawn.image
 
 
-def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
-    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last seconds, a strip for each channel."""
+def plot_of(
+    data: np.ndarray, times: np.ndarray, now: float, relevance: Relevance | None = None
+) -> np.ndarray:
+    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last seconds, a strip for each channel.
+
+    ``relevance``: shades each strip where it speaks for the label (amber) or against it (blue).
+    """
     width, height = SIZE
     image = np.full((height, width, 3), _GROUND, np.uint8)
     shown = (times <= now) & (now - times <= SECONDS)
@@ -76,6 +91,8 @@ def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
     if not len(times):
         return image
     strip = height / data.shape[1]
+    if relevance is not None:
+        _shade(image, relevance, now, data.shape[1])
     across = (width - 1) * (1.0 - (now - times) / SECONDS)
     low, high = data.min(0), data.max(0)
     span = np.maximum(high - low, _LEAST_SPAN)
@@ -96,3 +113,26 @@ def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
             SOFT, 1, cv2.LINE_AA,
         )  # fmt: skip
     return image
+
+
+def _shade(image: np.ndarray, relevance: Relevance, now: float, channels: int) -> None:
+    """Shade the strips of the channels, the most relevant reading most."""
+    height, width = image.shape[:2]
+    seconds = now - SECONDS * (1.0 - np.arange(width) / (width - 1))
+    times, values = relevance.times, relevance.values[:, :channels]
+    values = _smooth(values, times)
+    values = values / max(float(np.abs(values).max()), _LEAST_SPAN)
+    for channel in range(channels):
+        share = np.interp(seconds, times, values[:, channel], left=0.0, right=0.0)
+        cover = (_SHADE * np.abs(share))[None, :, None]
+        color = np.where(share[:, None] > 0.0, _FOR, _AGAINST)[None]
+        top, bottom = round(height * channel / channels), round(height * (channel + 1) / channels)
+        part = image[top:bottom]
+        part[:] = (part * (1.0 - cover) + color * cover).astype(np.uint8)
+
+
+def _smooth(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(T, C) averaged over a few samples, weighted by how near they are in time."""
+    near = np.exp(-0.5 * ((times[:, None] - times) / _BLUR) ** 2)
+    found: np.ndarray = near @ values / near.sum(1, keepdims=True)
+    return found
