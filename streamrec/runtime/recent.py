@@ -44,7 +44,7 @@ class Recent(RecognizerWrapper):
             if kept and (kept[-1][0].segment != frame.segment or frame.timestamp < kept[-1][0].timestamp):
                 kept.clear()
             kept.append((frame, state))
-            while frame.timestamp - kept[0][0].timestamp > self._seconds:
+            while frame.timestamp - kept[0][0].timestamp > self._seconds + 1e-6:
                 kept.popleft()
 
     def until(self, frame: Frame) -> tuple[list[Frame], State] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.errors import ModelError, StreamrecError, need
-from streamrec.nn.config import TAUGHT
+from streamrec.nn.config import TAUGHT, TAUGHT_SIGNAL
 from streamrec.nn.encoders.appearance_motion import JointEncoder
 from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.nn.encoders.difference import DifferenceEncoder
@@ -88,6 +88,10 @@ def make_encoder(
     "imagenet", or a path to a safetensors file. ``shape``: of the model's input, where it is no image. Raises
     ``ModelError``.
     """
+    if name in (TAUGHT, TAUGHT_SIGNAL):
+        raise ModelError(
+            "a model that was taught live is its graph over another: it runs with the onnx engine only"
+        )
     imagenet = weights == "imagenet"
     if shape is None or len(shape) == 3:
         if name in SIGNAL_ENCODERS:
@@ -107,10 +111,6 @@ def make_encoder(
         raise ModelError(
             "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
             "the onnx engine only, and is trained and shown with CNNLSTM in Python"
-        )
-    if name == TAUGHT:
-        raise ModelError(
-            "a model that was taught live is its graph over a shipped model: it runs with the onnx engine only"
         )
     if name in ENCODERS:
         if imagenet and name not in JOINTS:
