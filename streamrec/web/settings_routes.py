@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime
 from typing import Annotated, Any
 
-import numpy as np
-
 from streamrec.core.model_names import MOST_MODELS
 from streamrec.core.redact import redact, secrets_of
-from streamrec.errors import SourceError, StreamrecError, need
+from streamrec.errors import StreamrecError, need
 from streamrec.outputs.history.records import iso
 from streamrec.outputs.history.rule_replay import fired
 from streamrec.settings.places import MOST_CORNERS, MOST_LINES, MOST_ZONES
 from streamrec.settings.rules_table import sentence
-from streamrec.sources.open import open_source
 from streamrec.web import jpeg
 from streamrec.web.access_control import Refused
 from streamrec.web.cameras_editor import CamerasEditor, Change, ChangedMeanwhile
 from streamrec.web.live import LiveState
 from streamrec.web.roles import Role, needs
 from streamrec.web.threshold_preview import preview
+from streamrec.web.trial_picture import snapshot
 
 need("fastapi", extra="web")
 
@@ -33,7 +29,6 @@ from fastapi import APIRouter, Body, Query, Request  # noqa: E402
 from fastapi.responses import Response  # noqa: E402
 from pydantic import BaseModel, Field, Strict  # noqa: E402
 
-_TRY_SECONDS = 10.0
 _LONG = 2_000  # characters
 MOST_FIRED = 200  # events that a trial of a rule lists
 # The range of a number is checked by the reader of cameras.toml, so that both accept the same.
@@ -483,18 +478,3 @@ async def _run(live: LiveState, work: Callable[[], Any], change: CameraChange | 
         raise Refused(409, "changed_meanwhile", message(error)) from error
     except StreamrecError as error:
         raise Refused(422, "not_possible", message(error)) from error
-
-
-def snapshot(address: str, seconds: float = _TRY_SECONDS) -> np.ndarray:
-    """One frame (H, W, 3) of an address; raises ``StreamrecError``, in time."""
-    source = open_source(address, retries=0)
-    alarm = threading.Timer(seconds, source.interrupt)
-    alarm.daemon = True
-    alarm.start()
-    try:
-        with closing(iter(source)) as frames:  # type: ignore[type-var]
-            for frame in frames:
-                return frame.image
-    finally:
-        alarm.cancel()
-    raise SourceError(f"it gave no picture within {seconds:g} s")

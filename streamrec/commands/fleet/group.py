@@ -31,6 +31,7 @@ from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.entry_builder import EntryBuilder
 from streamrec.outputs.history.records import Entry, RemoteResult
+from streamrec.outputs.plot import Plots
 from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.recognizer import Recognizer
@@ -113,6 +114,7 @@ class Group:
         self._results: list[RemoteResult] = []  # to be offered
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
         self._pictures = GroupPictures(clock=self._clock)
+        self._plots = Plots()  # of readings, which have no picture
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
         self._offered: set[str] = set()  # cameras whose snapshots this process has offered
         self._times = time.monotonic(), time.process_time()
@@ -237,7 +239,7 @@ class Group:
         values = {one.name: getattr(result, one.name) for one in fields(Result)}
         values["frame"] = bare(result.frame)
         remote = RemoteResult(**values, entries=tuple(entries), seen=seen)
-        self._pictures.write(result)
+        self._pictures.write(self._plots.pictured(result))
         self._unsaved.add(result.frame.source)
         with self._changed:
             self._newest.pop(result.frame.source, None)
