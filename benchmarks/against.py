@@ -35,8 +35,9 @@ images = [frame.image for frame in world]
 stream, state, index = StreamRecognizer(recognizer), recognizer.initial_state(), 0
 print(json.dumps(streamrec.__file__), flush=True)
 for line in sys.stdin:
-    frames = [Frame(images[(index + n) % len(images)], index + n, (index + n) / recognizer.fps) for n in range(int(line))]
-    index += len(frames)
+    numbers = range(index, index + int(line))
+    frames = [Frame(images[n % len(images)], n, n / recognizer.fps) for n in numbers]
+    index = numbers.stop
     begun = time.thread_time()
     for frame in frames:
         _, state = recognizer.step(frame, state)
