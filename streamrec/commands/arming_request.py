@@ -18,12 +18,14 @@ from zoneinfo import ZoneInfo
 from streamrec.commands.event_list import history_of
 from streamrec.core.locks import Held, Lock
 from streamrec.core.messages import why
-from streamrec.errors import HistoryError, SettingsError
+from streamrec.errors import HistoryError, SettingsError, StreamrecError
 from streamrec.notify.arming import Arming
+from streamrec.notify.rule_runner import reporting
 from streamrec.outputs.history.arming_store import answer_to, put_request, take_back
 from streamrec.outputs.history.database import errors_as_sentences
 from streamrec.outputs.history.tables import check_layout, connect, lock_of, transaction
 from streamrec.settings.cameras_file import WatchFile, read_watchfile
+from streamrec.settings.resolve import actions_of, configs_of, events_by_model
 
 _T = TypeVar("_T")
 _ANSWER_SECONDS = 10.0
@@ -113,19 +115,50 @@ def _in_place(
     """Choose in place of a process that does not run: it counts from its next start on."""
     cameras: WatchFile | None = read_watchfile(file, os.environ) if file.suffix == ".toml" else None
     arming = Arming(_Direct(connection, path), None if cameras is None else cameras.arming)
-    label = request.get("label")
-    names = [request["snooze"]] if cameras is None and "snooze" in request else []
-    for name in names if cameras is None else [one.name for one in cameras.cameras if one.enabled]:
-        # Which labels its model has is known while it runs.
-        arming.watched(name, {"": [label] if label else []})
     if cameras is None and request.get("profile") not in (None, *arming.profiles):
         raise SettingsError(
             f"{path.name} has no profiles of your own in it while nothing runs: give --file cameras.toml"
         )
-    arming.do(request, by="command line")
-    for name in arming.cameras:  # the label of a snooze is not all that its model has
-        arming.watched(name, {})
+    known = _known(connection) if cameras is None else _watched(cameras, request.get("label"))
+    for name, actions in known.items():
+        arming.watched(name, actions)
+    try:
+        arming.do(request, by="command line")
+    except SettingsError as error:
+        if cameras is None and "snooze" in request:
+            raise SettingsError(f"{error}; --file cameras.toml names all there are") from error
+        raise
     return arming.status()
+
+
+def _watched(file: WatchFile, label: str | None) -> dict[str, dict[str, list[str]]]:
+    """The labels of the cameras of a file, by camera and model, as a process that watches them has them.
+
+    Where a model cannot be read, ``label`` is taken for one of its camera's.
+    """
+    cameras = [camera for camera in file.cameras if camera.enabled]
+    names = [camera.name for camera in cameras]
+    found: dict[str, dict[str, list[str]]] = {}
+    for camera in cameras:
+        try:
+            configs = configs_of(camera, file)
+            events = events_by_model(camera, configs, file)
+            actions = actions_of(configs, events, count=camera.count, more=camera.place_labels)
+        except StreamrecError:
+            actions = {"": [label] if label else []}
+        own = [rule.name for rule in file.rules if camera.name in reporting(rule, names)]
+        found[camera.name] = {**actions, "": [*actions.get("", ()), *own]}
+    return found
+
+
+def _known(connection: sqlite3.Connection) -> dict[str, dict[str, list[str]]]:
+    """The cameras of a history, with the labels that its events have."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for (camera,) in connection.execute("SELECT DISTINCT camera FROM watched"):
+        found[camera] = {}
+    for camera, label in connection.execute("SELECT DISTINCT camera, label FROM event"):
+        found.setdefault(camera, {}).setdefault("", []).append(label)
+    return found
 
 
 def text_of(status: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile
-from streamrec.settings.resolve import check_defaults, events_by_model, notes_on, source_of
+from streamrec.settings.resolve import actions_of, check_defaults, events_by_model, notes_on, source_of
 from streamrec.settings.toml import no_such_key
 from streamrec.sources.open import file_of
 from streamrec.teach.corrections.corrector import Corrections
@@ -219,27 +219,6 @@ class Roster:
                 live=camera.source.live,
                 privacy=settings.privacy,
             )
-
-
-def actions_of(
-    configs: Mapping[str, ModelConfig],
-    events: Mapping[str, EventSettings] = MappingProxyType({}),
-    *,
-    count: bool = False,
-    more: Sequence[str] = (),
-) -> dict[str, list[str]]:
-    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
-
-    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
-    """
-    found = {
-        name: [label for label in config.labels if label not in events.get(name, config.events).background]
-        for name, config in configs.items()
-    }
-    further = [*([REPEATING] if count else []), *more]
-    if further:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
-    return found
 
 
 def _unknown_names(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from streamrec.commands.correcting import open_corrections, watched
 from streamrec.commands.explanations import Explanation, explanation_for
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
-from streamrec.commands.roster import actions_of
 from streamrec.commands.run_terminal import RunTerminal
 from streamrec.commands.wording import describe_health
 from streamrec.core.console import LineConsole
@@ -28,6 +27,7 @@ from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.pipeline.senses import fitted_to
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Recognizer, configs_of
+from streamrec.settings.resolve import actions_of
 from streamrec.sources.health import LEFT, OVER
 from streamrec.sources.wrappers import Limited, RealTime
 from streamrec.types import Health, Result, Source, SourceState

@@ -638,6 +638,8 @@ class Dispatcher(Closing):
         if self.history is not None:
             if not self._closed:
                 steps.append(self._end_open)  # sent before the receivers are closed
+                if self._opinion is not None:
+                    steps.append(self._opinion.finish)
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
         steps += [one.close for one in self._live]

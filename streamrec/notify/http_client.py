@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from streamrec.core.connecting import Deadline, connected
+from streamrec.core.hosts import host_problem
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import Undelivered
 
@@ -58,6 +59,12 @@ def check_url(url: str, key: str = "url") -> SplitResult:
         _ = parts.port
     except ValueError:
         raise SinkError(f"{key}: its port is none; write https://host:443/...") from None
+    if parts.netloc.endswith(":"):  # of a second scheme too
+        raise SinkError(
+            f"{key}: there is a colon without a port; write https://host/... or https://host:443/..."
+        )
+    if problem := host_problem(parts.hostname):
+        raise SinkError(f"{key}: its host is none; {problem}")
     if parts.username or parts.password:
         raise SinkError(f"{key}: no user and password in it; give a token, or sign with a secret")
     return parts

@@ -33,6 +33,7 @@ from streamrec.outputs.history.store import History
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110: the name of a header
+_HAS_PLACEHOLDER = re.compile(r"\w+://[^/?#]*\{")  # an address, in host, port or user
 _OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection")
 # Of a URL's path and query, what need not be quoted, and the braces of placeholders.
 _AS_IT_IS = "!#$%&'()*+,/:;=?@[]~{}"
@@ -67,11 +68,11 @@ class HttpTriggerSettings:
     def __post_init__(self) -> None:
         for key, url in (("start_url", self.start_url), ("end_url", self.end_url)):
             if url:
-                parts = check_url(url, key)
-                if "{" in parts.netloc:
+                if _HAS_PLACEHOLDER.match(url):
                     raise SinkError(
                         f"{key}: host and port are fixed; placeholders stand in the path and the query"
                     )
+                check_url(url, key)
                 check_template(url, key)
         for key, method in (("method", self.method), ("end_method", self.end_method)):
             if method not in METHODS and (method or key == "method"):

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamrec.core.failures import FailureReporter
+from streamrec.core.hosts import host_problem
 from streamrec.errors import SinkError, need
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered
 from streamrec.notify.discovery import Action, Topics, device
@@ -75,10 +76,10 @@ class MqttSettings:
                 raise SinkError(
                     f"{name}: {value!r} is no topic; write something like {name} = 'home/cameras'"
                 )
-        if re.search(r"[/@\s?#]", self.host):  # it may hold a password, and is logged when the broker is away
-            raise SinkError(
-                "host: write the broker's name or address alone; port, user and password have keys of their own"
-            )
+        if problem := host_problem(
+            self.host
+        ):  # it may hold a password, and is logged when the broker is away
+            raise SinkError(f"host: {problem}; port, user and password have keys of their own")
         if self.public_url:
             check_url(self.public_url, "public_url")
         if self.password and not self.user:

@@ -267,7 +267,10 @@ class SecondOpinion(Decider, Closing):
         self._history.opinions.keep(id, opinion, self._judged)
 
     def close(self, patience: float = 1.5) -> None:
-        """Deliver what is held, unjudged where the model has not answered in so many seconds; twice does nothing."""
+        """Deliver what is held, unjudged where the model has not answered in so many seconds; twice does nothing.
+
+        Events may pass the gate until the history has written all: ``finish`` marks those.
+        """
         if self._closed:
             return
         self._frames.close(patience / 2)
@@ -281,6 +284,13 @@ class SecondOpinion(Decider, Closing):
                 self._jobs.pop(id)
             self._changed.notify_all()
         self._thread.join(patience)
-        while self._unjudged:  # the thread still waits for an answer
-            id, why = self._unjudged.popleft()
+        self.finish()  # the thread may still wait for an answer
+
+    def finish(self) -> None:
+        """Mark what passed the gate after ``close``; call it when the history has written all events."""
+        while True:
+            with self._changed:
+                if not self._unjudged:
+                    return
+                id, why = self._unjudged.popleft()
             self._settle(id, Opinion(Judgment.unjudged, why, self._settings.judge))

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from streamrec.core.address import split_address
 from streamrec.core.arguments import ANY, FPS, STILL, WEBCAM, Limits
 from streamrec.core.files import too_open
+from streamrec.core.hosts import host_problem
 from streamrec.core.messages import explain_errors, shortened
 from streamrec.core.model_names import check_names, names_of
 from streamrec.core.reading import MOST_SECRET, CannotRead, path_of, read_text
@@ -558,6 +559,12 @@ class _Reader:
             return self.place(address, where)
         for secret in secrets_of(address):
             self.keep_secret(secret)
+        if parts.place.endswith(":") and parts.rest.startswith("//"):
+            raise self.wrong(
+                where, "address", "it has two schemes; write one, like rtsp://192.168.1.20/stream1"
+            )
+        if parts.host and (problem := host_problem(parts.host)):
+            raise self.wrong(where, "address", f"its host is none; {problem}")
         if parts.login is not None:
             if own:
                 raise self.wrong(where, own[0], "the address names a user already; say it once")

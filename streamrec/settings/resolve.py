@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from streamrec.core.messages import shortened, why
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import EventSettings
+from streamrec.events.motion_counts import REPEATING
 from streamrec.nn.config import ModelConfig
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.runtime.checkpoint import find_model, read_config
@@ -136,6 +138,27 @@ def events_by_model(
                 MotionGate(camera.still, most=config.max_gap)  # it may be too long for the model
         except StreamrecError as error:
             raise file.error(camera.name, key, error) from error
+    return found
+
+
+def actions_of(
+    configs: Mapping[str, ModelConfig],
+    events: Mapping[str, EventSettings] = MappingProxyType({}),
+    *,
+    count: bool = False,
+    more: Sequence[str] = (),
+) -> dict[str, list[str]]:
+    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
+
+    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
+    """
+    found = {
+        name: [label for label in config.labels if label not in events.get(name, config.events).background]
+        for name, config in configs.items()
+    }
+    further = [*([REPEATING] if count else []), *more]
+    if further:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
     return found
 
 

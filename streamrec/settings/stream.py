@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from streamrec.core.address import Address, login_in, quoted, split_address
+from streamrec.core.hosts import host_problem
 from streamrec.errors import SinkError
 from streamrec.settings.evidence import PRIVACIES, Privacy
 
@@ -97,8 +98,10 @@ def _parts(address: str) -> Address:
         raise SinkError(
             f"{where}: write rtsp://HOST:8554/NAME, the address of an RTSP server that takes streams"
         )
-    if not parts.is_place or not parts.host:
+    if not parts.is_place or not parts.host or parts.place.endswith(":"):
         raise SinkError(f"{where}: its host and port cannot be read; write rtsp://HOST:8554/NAME")
+    if PLACE not in parts.place and (problem := host_problem(parts.host)):
+        raise SinkError(f"{where}: its host is none; {problem}")
     if parts.port == 0:
         raise SinkError(f"{where}: its port is 0; servers listen at 8554 or 554")
     if not parts.rest.strip("/"):

@@ -6,11 +6,12 @@ import asyncio
 import errno
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from streamrec.core.files import open_regular
 from streamrec.errors import need
 from streamrec.web.access_control import Refused
+from streamrec.web.readers import Reader, Readers
 
 need("fastapi", extra="web")
 
@@ -20,34 +21,28 @@ _DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
 _KEPT = "private, max-age=3600"
 
 
-class OpenFiles(Protocol):
-    """What counts the files that are being sent."""
-
-    open_files: int
-    most_connections: int
-
-
 async def open_file(
-    context: OpenFiles, path: Path, kind: str, missing: str, *, cache: str = _KEPT
+    places: Readers, path: Path, kind: str, missing: str, *, cache: str = _KEPT
 ) -> FileResponse:
     """The answer with a regular file, to which no link leads; raises ``Refused``: ``missing``, or busy."""
-    if context.open_files >= max(4, context.most_connections // 4):
-        raise Refused(503, "busy", "many clips are being read: try again", [(b"retry-after", b"2")])
+    reader = places.enter()
     try:
         descriptor = await asyncio.to_thread(open_regular, path)
-    except OSError as error:
+    except BaseException as error:
+        reader.leave()
+        if not isinstance(error, OSError):
+            raise
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise Refused(503, "busy", "too many files are open: try again") from error
         raise Refused(404, "not_found", missing) from error
-    return _OpenFile(context, path, descriptor, kind, cache)
+    return _OpenFile(reader, path, descriptor, kind, cache)
 
 
 class _OpenFile(FileResponse):
     """An answer from an open file, whatever is at its path by now; it is closed with the answer."""
 
-    def __init__(self, context: OpenFiles, path: Path, descriptor: int, kind: str, cache: str) -> None:
-        self._context, self._descriptor = context, descriptor
-        context.open_files += 1
+    def __init__(self, reader: Reader, path: Path, descriptor: int, kind: str, cache: str) -> None:
+        self._reader, self._descriptor = reader, descriptor
         try:
             super().__init__(
                 f"/dev/fd/{descriptor}" if _DESCRIPTORS else path,
@@ -60,11 +55,13 @@ class _OpenFile(FileResponse):
             raise
 
     def _close(self) -> None:
-        self._context.open_files -= 1
+        self._reader.leave()
         os.close(self._descriptor)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            await self._reader.answer(
+                lambda paced: super(_OpenFile, self).__call__(scope, receive, paced), send
+            )
         finally:
             self._close()

@@ -10,6 +10,7 @@ from streamrec.errors import need
 from streamrec.outputs.recording.files import Found, Segment, around
 from streamrec.web.access_control import Refused
 from streamrec.web.live import LiveState, json_bytes
+from streamrec.web.readers import Readers
 from streamrec.web.roles import Cameras, Identity, Role, identity_of, needs
 from streamrec.web.websocket_hub import VERSION
 
@@ -18,11 +19,11 @@ need("fastapi", extra="web")
 from fastapi import APIRouter, Request  # noqa: E402
 from fastapi.responses import FileResponse, Response  # noqa: E402
 
-from streamrec.web.open_file import OpenFiles, open_file  # noqa: E402
+from streamrec.web.open_file import open_file  # noqa: E402
 from streamrec.web.schemas import NOT_FOUND, EventInPath, RecordingsJson  # noqa: E402
 
 
-def recording_routes(files: OpenFiles, live: LiveState, folder: Path) -> APIRouter:
+def recording_routes(files: Readers, live: LiveState, folder: Path) -> APIRouter:
     """The recordings around an event. The request names an event alone: the files follow from its camera and time."""
     router = APIRouter(tags=["events"])
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from streamrec.web.audit import AuditLog
 from streamrec.web.live import EVENTS_PER_PAGE, LiveState, json_bytes
 from streamrec.web.middleware import error_body
 from streamrec.web.prometheus import metrics
+from streamrec.web.readers import Readers
 from streamrec.web.roles import Cameras, Identity, Needs, Role, declared, identity_of, needs, needs_nothing
 from streamrec.web.websocket_hub import VERSION, WebSocketHub
 
@@ -84,7 +85,10 @@ class PageContext:
     fleet: FleetService | None = None  # the head of a fleet; None: the cameras run in this process
     local: Path | None = None  # a folder whose videos the page may add, and webcams with it
     receivers: ReceiverDesk | None = None  # of notifications; None: there are none
-    open_files: int = 0  # evidence files that are being sent
+    files: Readers = field(init=False)  # of evidence and recordings that are being sent
+
+    def __post_init__(self) -> None:
+        self.files = Readers(max(4, self.most_connections // 4), "many clips are being read: try again")
 
 
 def make_app(context: PageContext) -> tuple[FastAPI, Callable[[Scope], Needs | None]]:
@@ -161,7 +165,7 @@ def _routers(context: PageContext) -> list[APIRouter]:
     if context.live.recordings is not None:
         from streamrec.web.recording_routes import recording_routes
 
-        routers.append(recording_routes(context, context.live, context.live.recordings))
+        routers.append(recording_routes(context.files, context.live, context.live.recordings))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
@@ -530,7 +534,7 @@ async def _evidence(
     kind = kinds.get(path.suffix.lower())
     if kind is None:
         raise HTTPException(404, f"there is no {what} of this event")
-    return await open_file(context, path, kind, f"there is no {what} of this event")
+    return await open_file(context.files, path, kind, f"there is no {what} of this event")
 
 
 # -- errors

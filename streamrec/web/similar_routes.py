@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from streamrec.errors import HistoryError, need
 from streamrec.outputs.history.archive import MOST_EVENTS, Archive
 from streamrec.web.access_control import Refused
 from streamrec.web.live import LiveState, json_bytes
+from streamrec.web.readers import Reader, Readers
 from streamrec.web.roles import Cameras, Identity, Role, identity_of, needs
 from streamrec.web.websocket_hub import VERSION
 
@@ -28,7 +28,7 @@ _ASKED = Annotated[list[AskedEvent], Query(min_length=1, max_length=MOST_EVENTS,
 def similar_routes(live: LiveState) -> APIRouter:
     """More like this, and the export."""
     router = APIRouter(tags=["events"])
-    exports = threading.BoundedSemaphore(_EXPORTS_AT_ONCE)
+    exports = Readers(_EXPORTS_AT_ONCE, "other exports are being read: try again")
 
     @router.get("/api/v1/events/{id}/similar", response_model=SimilarEventsJson, responses=NOT_FOUND)
     @needs(Role.viewer, cameras=Cameras.filtered)
@@ -104,18 +104,16 @@ def similar_routes(live: LiveState) -> APIRouter:
     async def export(request: Request, event: _ASKED) -> Response:
         """Events with their evidence as a zip that is made while it is sent; its `list.txt` has what is missing."""
         archive, _ = await asyncio.to_thread(archive_of, identity_of(request.scope), event)
-        if not exports.acquire(blocking=False):
-            raise Refused(503, "busy", "other exports are being read: try again", [(b"retry-after", b"5")])
-        return _Zip(archive, exports)
+        return _Zip(archive, exports.enter())
 
     return router
 
 
 class _Zip(StreamingResponse):
-    """The answer; its place among the exports is free again when it ends, or when its client leaves."""
+    """The answer; its place among the exports is free again when it ends, or when its client leaves or is too slow."""
 
-    def __init__(self, archive: Archive, exports: threading.BoundedSemaphore) -> None:
-        self._exports = exports
+    def __init__(self, archive: Archive, reader: Reader) -> None:
+        self._reader = reader
         name = datetime.now(UTC).strftime("events-%Y-%m-%d-%H%M%S.zip")
         super().__init__(
             iter(archive),
@@ -124,10 +122,7 @@ class _Zip(StreamingResponse):
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._exports.release()
+        await self._reader.answer(lambda paced: super(_Zip, self).__call__(scope, receive, paced), send)
 
 
 def seconds(name: str, when: datetime | None) -> float | None:

@@ -86,7 +86,11 @@ def _machine(
 ) -> Machine:
     """This machine, as the options have it."""
     from streamrec.commands.fleet.cluster import Machine
+    from streamrec.core.hosts import host_problem
+    from streamrec.errors import SettingsError
 
+    if host and (problem := host_problem(host)):
+        raise SettingsError(f"--host: {problem}")
     return Machine(
         folder=folder,
         key_file=key or folder / "fleet.key",

@@ -24,7 +24,6 @@ from streamrec.commands.fleet.sizing import (
 )
 from streamrec.commands.outputs import LinesView, Outputs, PageView, TerminalView, View
 from streamrec.commands.reload import Changes
-from streamrec.commands.roster import actions_of
 from streamrec.core.context import Closing
 from streamrec.core.packed import Packer
 from streamrec.core.redact import redact
@@ -49,8 +48,8 @@ from streamrec.outputs.fleet.records import (
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.runtime.recognizer import configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile, part_of, without_addresses
+from streamrec.settings.resolve import actions_of, events_by_model
 from streamrec.settings.resolve import configs_of as configs_in
-from streamrec.settings.resolve import events_by_model
 
 _TICK = 0.5  # seconds
 _ASK = 1.0  # seconds between two questions to the cluster about its machines

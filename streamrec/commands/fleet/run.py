@@ -23,7 +23,9 @@ from streamrec.commands.fleet.interfaces import addresses, also_open
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.commands.printing import log, print_json, print_text
 from streamrec.commands.signals import Signals
+from streamrec.core.hosts import host_problem
 from streamrec.core.messages import why
+from streamrec.core.text import printable
 from streamrec.errors import SettingsError
 from streamrec.outputs.fleet.records import FleetStatus, LedgerAway
 from streamrec.types import SourceState
@@ -164,11 +166,28 @@ def _others(client: HeadClient) -> list[str]:
     return [one.name for one in status.machines if not one.is_head and one.state == "alive"]
 
 
+def place_of(head: str) -> str:
+    """Host and port of a head; raises ``SettingsError``.
+
+    >>> place_of("10.0.0.5"), place_of("nas.local:7000")
+    ('10.0.0.5:6379', 'nas.local:7000')
+    """
+    host, colon, port = head.rpartition(":")
+    if not colon:
+        host, port = head, str(PORT)
+    problem = host_problem(host)
+    if not problem and not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65_536):
+        problem = "its port is none"
+    if problem:
+        raise SettingsError(f"join {printable(head)}: {problem}; give HOST or HOST:PORT, like 10.0.0.5")
+    return f"{host}:{port}"
+
+
 def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
     """Be a machine of a fleet until a signal, or until it is stopped; returns the exit code."""
     files = Files(folder=machine.folder, key_file=machine.key_file)
     key = FleetKey.read(files.key)
-    address = head if ":" in head else f"{head}:{PORT}"
+    address = place_of(head)
     machine = replace(machine, host=machine.host or own_address())
     process = RayProcess(machine, key)
     with contextlib.ExitStack() as stack:

@@ -70,11 +70,23 @@ def test_while_nothing_runs_the_choice_counts_from_the_next_start(folder, said):
     watching.dispatcher.close()
 
 
-def test_the_label_of_a_snooze_is_not_all_that_a_camera_has_while_nothing_runs(folder, said):
+def test_while_nothing_runs_a_snooze_of_what_is_not_there_is_refused_with_what_was_meant(folder, said):
     History(folder / "events.db").close()
-    text = said("snooze", "door", "--label", "fight")[1]
-    assert text == said("status")[1]
-    assert "  door: its labels are known while it is watched\n  fight of door is snoozed\n" in text
+    assert said("snooze", "dor") == (2, "streamrec: dor: there is no such camera; did you mean door?\n")
+    missing = said("snooze", "door", "--label", "figth")
+    assert missing == (2, "streamrec: figth: there is no such label; did you mean fight?\n")
+    text = said("snooze", "door", "5", "--label", "fight")[1]
+    assert text == said("status")[1] and "fight of door is snoozed until" in text
+
+
+def test_a_history_alone_knows_its_own_cameras_and_labels(folder, said):
+    watching = Watching(folder / "events.db", ByLabel())
+    watching.happens("fight")
+    watching.dispatcher.close()
+    assert said("snooze", "door", "5", "--label", "fight", "-f", "events.db")[0] == 0
+    for words in (("dor",), ("door", "5", "--label", "figth")):
+        code, text = said("snooze", *words, "-f", "events.db")
+        assert code == 2 and text.endswith("; --file cameras.toml names all there are\n")
 
 
 def test_events_that_run_elsewhere_are_left_alone(folder, said):

@@ -272,7 +272,7 @@ class TestEvidence:
                     assert client.get(f"/api/v1/events/{ids[clip]}/thumbnail").status_code == 404
                     ranged = client.get(f"/api/v1/events/{ids[clip]}/clip", headers={"Range": "bytes=99-"})
                     assert ranged.status_code == (416 if status == 200 else 404)
-                wait_for(lambda: page.server.context.open_files == 0)
+                wait_for(lambda: not page.server.context.files)
                 open_now = [str(fd.resolve()) for fd in Path("/proc/self/fd").glob("*")]
                 assert not [name for name in open_now if "/evidence/" in name]
 

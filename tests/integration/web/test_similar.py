@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from streamrec.outputs.history import archive
 from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
 from streamrec.outputs.history.vectors import vector_of
+from streamrec.web import readers
 from tests.helpers.roles import accounts
 
 
@@ -99,6 +101,21 @@ def test_clients_that_leave_free_their_place(past, tmp_path):
             if (status := _export(client, ids[1]).status_code) == 200:
                 break
         assert status == 200
+
+
+def test_two_readers_that_take_nothing_keep_no_third_out(past, tmp_path, monkeypatch):
+    page, ids = past
+    (tmp_path / "a.mp4").write_bytes(b"v" * 30_000_000)
+    with ExitStack() as stack:
+        for _ in range(2):
+            client = stack.enter_context(page.client())
+            answer = stack.enter_context(client.stream("GET", "/api/v1/export", params={"event": ids[0]}))
+            assert answer.status_code == 200
+        client = stack.enter_context(page.client())
+        assert _export(client, ids[1]).status_code == 503
+        monkeypatch.setattr(readers, "_LEAST_SECONDS", 1e-6)  # the time for which a reader is watched is over
+        assert _export(client, ids[1]).status_code == 200
+        assert _export(client, ids[1]).status_code == 200
 
 
 def test_without_a_log_in_nothing_is_given(open_page, tmp_path):

@@ -9,9 +9,11 @@ import pytest
 
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import Undelivered
+from streamrec.notify.opinion import SecondOpinion
 from streamrec.notify.opinion_client import LONGEST, cleaned, content_of, opinion_of
 from streamrec.notify.opinion_settings import OpinionSettings
-from streamrec.outputs.history.records import Entry
+from streamrec.outputs.history.records import DELIVER, Entry, Judgment
+from streamrec.settings.evidence import Privacy
 
 ENTRY = Entry(id="1-a", camera="door", model="fight", label="fight", started=0.0, confidence=0.9)
 SETTINGS = OpinionSettings(url="http://127.0.0.1:11434/v1", model="eye")
@@ -134,3 +136,28 @@ def test_wrong_settings_are_one_sentence(wrong, says):
     with pytest.raises(SinkError) as error:
         replace(SETTINGS, **wrong)
     assert str(error.value).startswith(says)
+
+
+class _Kept:
+    """Of a history what a second opinion uses: the opinions that are kept."""
+
+    def __init__(self):
+        self.opinions, self.kept = self, {}
+
+    def keep(self, id, opinion, then):
+        self.kept.setdefault(id, opinion)
+
+
+@pytest.mark.parametrize("role", ["comment", "veto"])
+def test_an_event_that_passes_the_gate_while_streamrec_ends_is_marked(role):
+    history = _Kept()
+    opinion = SecondOpinion(replace(SETTINGS, role=role), history, lambda camera: Privacy.full)
+    waiting = replace(ENTRY, id="2-b")
+    opinion.decide(waiting)  # its frames never come
+    opinion.close(0.01)
+    assert opinion.decide(ENTRY) == DELIVER  # the history writes it only now
+    opinion.finish()
+    assert {id: (one.judgment, one.text) for id, one in history.kept.items()} == {
+        waiting.id: (Judgment.unjudged, "streamrec was ended before the model answered"),
+        ENTRY.id: (Judgment.unjudged, "streamrec was about to end"),
+    }
