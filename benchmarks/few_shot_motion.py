@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from motion import folds_of, scores_of, train_missing
+from motion import THIN, folds_of, scores_of, train_missing
 
 from streamrec.data.clips import Clip, find_clips
 from streamrec.data.decode_cache import Recording, decode_clips
@@ -129,7 +129,7 @@ def examples_of(streams: Sequence[Stream], wanted: int, random: np.random.Genera
 class Judged:
     """The result for one tested recording."""
 
-    truth: np.ndarray  # (T, labels) bool
+    truth: np.ndarray  # (T, labels) bool, thinned
     scores: np.ndarray  # (T, labels)
     counts: np.ndarray  # hits at overlap 50 %, true, found; matched onsets, true
     delays: tuple[float, ...]
@@ -150,7 +150,7 @@ def judged(stream: Stream, scores: np.ndarray, labels: Sequence[str], events: Ev
     taught = [list(labels).index(label) for label in TAUGHT]
     truth = np.array([[name == label for label in TAUGHT] for name in stream.truth])
     counts = np.array([hits, len(actions), len(found), onset.get().matched, len(actions)])
-    return Judged(truth, scores[:, taught], counts, onset.notified)
+    return Judged(truth[::THIN], scores[::THIN, taught], counts, onset.notified)
 
 
 def mean_ap(results: Sequence[Judged]) -> float:

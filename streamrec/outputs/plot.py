@@ -20,6 +20,7 @@ _LEAST_SPAN = 1e-6
 _FOR, _AGAINST = (60, 190, 255), (200, 120, 70)  # BGR: speaks for the label, against it
 _SHADE = 0.55  # of the ground, where it speaks most
 _SHOWN = 0.5  # seconds that an explanation is shown
+_NAMED = 180  # pixels from the right where a channel's name begins
 _BLUR = 0.08  # seconds: single samples would be stripes
 
 
@@ -116,7 +117,7 @@ def plot_of(
 
 
 def _shade(image: np.ndarray, relevance: Relevance, now: float, channels: int) -> None:
-    """Shade the strips of the channels, the most relevant reading most."""
+    """Shade the strips of the channels, the most relevant reading most, and name each with its sum."""
     height, width = image.shape[:2]
     seconds = now - SECONDS * (1.0 - np.arange(width) / (width - 1))
     times, values = relevance.times, relevance.values[:, :channels]
@@ -129,6 +130,10 @@ def _shade(image: np.ndarray, relevance: Relevance, now: float, channels: int) -
         top, bottom = round(height * channel / channels), round(height * (channel + 1) / channels)
         part = image[top:bottom]
         part[:] = (part * (1.0 - cover) + color * cover).astype(np.uint8)
+        text = f"{relevance.channels[channel]} {relevance.values[:, channel].sum():+.1f}"
+        cv2.putText(
+            image, text, (width - _NAMED, top + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.38, SOFT, 1, cv2.LINE_AA
+        )
 
 
 def _smooth(values: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -92,7 +92,9 @@ class EncoderGraph:
 
     def _cut_before_the_head(self, checkpoint: Checkpoint) -> None:
         """The features of readings: what the recurrent layer reads, but for the time, which is the last of it."""
-        weight = next((name for name in checkpoint.weights if name.endswith(_RECURRENT)), "")
+        weight = next((name for name in checkpoint.weights if name.endswith(_RECURRENT)), None)
+        if weight is None:
+            raise _other_structure(checkpoint.name)
         read = self._read_by(weight, checkpoint.name)
         joined = next((node for node in self._nodes if read in node.outputs), None)
         if joined is None or joined.kind != "Concat" or len(joined.inputs) != 2:

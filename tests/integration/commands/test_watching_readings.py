@@ -99,7 +99,7 @@ def test_a_camera_of_another_sense_is_named_in_a_sentence(name, address, model, 
     (tmp_path / "cameras.toml").write_text(CAMERA.format(name=name, address=address, model=model))
     done = main_here("watch", "cameras.toml", cwd=tmp_path)
     assert done.returncode == 2
-    assert f"[{name}] " in done.stderr and said in done.stderr
+    assert f"camera '{name}': address: " in done.stderr and said in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -19,7 +19,7 @@ from tests.helpers.threads import one_thread_a_module  # noqa: F401
 # A model of each sense; a new sense is a row here.
 SENSES = {
     "video": ModelConfig(
-        labels=("idle", "wave", "fall"), encoder="joint", transform=Transform(height=32, width=40), fps=10.0
+        labels=("idle", "wave", "fall"), encoder="motion", transform=Transform(height=32, width=40), fps=10.0
     ),
     "signal": ModelConfig(
         labels=("sit", "walk"),
