@@ -135,6 +135,7 @@ def video(tmp_path_factory) -> Path:
 
 def test_the_demos_are_there():
     assert {path.parent.name for path in SCRIPTS} >= {
+        "anomaly",
         "webcam",
         "rtsp",
         "embed",
@@ -480,6 +481,16 @@ def test_an_own_cnn_becomes_a_file_that_runs(tmp_path):
         env=surroundings(),
     )
     assert done.returncode == 0, done.stderr
+
+
+# -- anomaly
+
+
+def test_the_anomaly_demo_finds_the_pump_that_stops():
+    lines = runs(*commands("anomaly")[0][1:]).stdout.splitlines()
+    began = [line for line in lines if "ActionStarted anomaly" in line]
+    assert len(began) <= 2  # a new maximum of the first days is one too
+    assert re.fullmatch(r"day 3\.4\d  ActionStarted anomaly: 31\.0, forecast [67]\d\.\d", began[-1])
 
 
 # -- motion
