@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,7 @@ class _Drawn:
     segment: int = 0
     at: float = -np.inf
     image: np.ndarray | None = None
+    made: float = -np.inf  # time.monotonic() of the last plot
     relevance: Relevance | None = None  # the last one
 
 
@@ -46,7 +48,9 @@ class Plots:
     (360, 640, 3)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float = 0.0) -> None:
+        """``pause``: seconds of our clock between two plots of a source, however quickly it is read."""
+        self._pause = pause
         self._drawn: dict[str, _Drawn] = {}
 
     def pictured(self, result: Result) -> Result:
@@ -71,7 +75,10 @@ class Plots:
             drawn.relevance, drawn.at = result.relevance, -np.inf
         elif drawn.relevance is not None and frame.timestamp - drawn.relevance.times[-1] > _SHOWN:
             drawn.relevance = None
-        if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
+        now = time.monotonic()
+        due = frame.timestamp - drawn.at >= EVERY and now - drawn.made >= self._pause
+        if drawn.image is None or due:
+            drawn.made = now
             times = np.array([seconds for seconds, _ in drawn.rows])
             data = np.stack([row for _, row in drawn.rows]) if drawn.rows else np.zeros((0, len(frame.data)))
             drawn.at = frame.timestamp

@@ -40,6 +40,7 @@ from streamrec.settings.tuned_file import Tuned
 from streamrec.types import Result
 from streamrec.web.fleet_pictures import GroupPictures
 
+_PLOT_SECONDS = 0.2  # between two plots of readings
 _TICK = 0.1  # seconds: between two checks whether the group is to stop, when no frame comes
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _LAST_SECONDS = 10.0  # for the last save
@@ -114,7 +115,7 @@ class Group:
         self._results: list[RemoteResult] = []  # to be offered
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
         self._pictures = GroupPictures(clock=self._clock)
-        self._plots = Plots()  # of readings, which have no picture
+        self._plots = Plots(pause=_PLOT_SECONDS)  # of readings, which have no picture
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
         self._offered: set[str] = set()  # cameras whose snapshots this process has offered
         self._times = time.monotonic(), time.process_time()

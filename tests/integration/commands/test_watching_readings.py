@@ -106,7 +106,7 @@ def test_a_camera_of_another_sense_is_named_in_a_sentence(name, address, model, 
 
 
 def test_a_table_that_is_moved_between_machines_has_the_events_of_one_that_is_not(sites, tmp_path):
-    path = table(tmp_path / "phone.csv", 400.0)
+    path = table(tmp_path / "phone.csv", 120.0)
     found = [
         event for result in results(open_source(path), Recognizer.load("motion")) for event in result.events
     ]
@@ -131,6 +131,6 @@ def test_a_table_that_is_moved_between_machines_has_the_events_of_one_that_is_no
         (group,) = site.head.status().groups
         site.head._move(group.name, {f"id-{group.machine}"})
         moves += 1
-    site.until(lambda: site.states().get("phone") == "ended")
+    site.until(lambda: site.states().get("phone") == "ended", patience=120.0)
     assert moves and len(expected) > 3 and pictures
     assert site.events("phone") == expected

@@ -55,6 +55,14 @@ def test_each_channel_is_named_with_what_it_spoke():
         assert changed[top : top + 20, 450:580].sum() > 20
 
 
+def test_a_plot_is_not_drawn_again_within_a_pause_of_our_clock():
+    plots, images = Plots(pause=3600.0), []
+    for n, time in enumerate(TIMES):
+        frame = Frame(np.full(3, n, np.float32), n, float(time), source="phone")
+        images.append(plots.pictured(Result(frame, Prediction.of(np.ones(1, np.float32), time, ("walk",)))))
+    assert all(one.frame.image is images[0].frame.image for one in images)
+
+
 def test_an_explanation_is_shown_until_the_next_and_not_for_long():
     plots, images = Plots(), []
     for n, time in enumerate(TIMES):
