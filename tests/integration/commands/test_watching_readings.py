@@ -1,4 +1,4 @@
-"""Cameras and sensors in one cameras.toml: watched together, shown on the page, and moved between machines."""
+"""Cameras and sensors in one cameras.toml: watched together, shown on the page, and in a fleet."""
 
 from __future__ import annotations
 
