@@ -18,7 +18,7 @@ from streamrec.runtime.joint import Member
 from streamrec.teach.background import shipped_background
 from streamrec.teach.examples import NOTHING, FeatureKind
 from streamrec.teach.graph import CLASSIFIER, EncoderGraph
-from streamrec.types import VIDEO
+from streamrec.types import SIGNAL, VIDEO
 
 SHIPPED = "webcam"  # what is taught on for video: it knows how the person moves who is followed
 SECONDS = 1.0  # time constant of the statistics
@@ -71,6 +71,10 @@ def encoder_beside(models: Sequence[Path]) -> TeachableEncoder:
     checkpoint = _first(models)
     if checkpoint is None or checkpoint.config.transform.sense == VIDEO:
         return teachable_encoder()
+    if checkpoint.config.transform.sense != SIGNAL:
+        raise ModelError(
+            f"{checkpoint.name} takes {checkpoint.config.transform.described}: only video and readings can be taught"
+        )
     if checkpoint.config.is_own:
         raise ModelError(
             f"{checkpoint.name} was taught itself: first name the model that it was taught beside"

@@ -1,4 +1,4 @@
-"""What an address shows, before it is saved: one frame, or a plot of the readings that come."""
+"""What an address shows, before it is saved: one frame, or a plot of the readings or the sound that comes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import closing
 import numpy as np
 
 from streamrec.errors import SourceError
-from streamrec.outputs.plot import plot_of
+from streamrec.outputs.plot import QUIETEST, level_of, plot_of
 from streamrec.sources.open import open_source
-from streamrec.types import Frame
+from streamrec.types import SOUND, Frame
 
 _SECONDS = 10.0  # that an address has to show something
 _PLOTTED = 3.0  # seconds of readings
@@ -28,7 +28,9 @@ def snapshot(address: str, seconds: float = _SECONDS) -> np.ndarray:
     try:
         with closing(iter(source)) as frames:  # type: ignore[type-var]
             for frame in frames:
-                return frame.image if frame.is_picture else _plot([frame, *_rows(frames, frame.timestamp)])
+                if frame.is_picture:
+                    return frame.image
+                return _plot([frame, *_rows(frames, frame.timestamp)], source.sense)
     finally:
         alarm.cancel()
     raise SourceError(f"it gave no picture within {seconds:g} s")
@@ -42,6 +44,8 @@ def _rows(frames: Iterable[Frame], begin: float) -> Iterator[Frame]:
             return
 
 
-def _plot(rows: list[Frame]) -> np.ndarray:
+def _plot(rows: list[Frame], sense: str) -> np.ndarray:
     times = np.array([row.timestamp for row in rows])
-    return plot_of(np.stack([row.data for row in rows]), times, float(times[-1]))
+    sound = sense == SOUND
+    data = np.stack([level_of(row.data) if sound else row.data for row in rows])
+    return plot_of(data, times, float(times[-1]), (QUIETEST, 0.0) if sound else None)

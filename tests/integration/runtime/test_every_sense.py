@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from streamrec import ActionModel, Frame, ModelConfig, Recognizer, SignalTransform, State, Transform
+from streamrec import (
+    ActionModel,
+    Frame,
+    ModelConfig,
+    Recognizer,
+    SignalTransform,
+    SoundTransform,
+    State,
+    Transform,
+)
 from streamrec.nn.config import TRANSFORMS
 from streamrec.nn.transforms import InputTransform
 from streamrec.runtime.checkpoint import save_model
@@ -26,6 +35,22 @@ SENSES = {
         encoder="signal-cnn",
         transform=SignalTransform(channels=("x", "y", "z"), mean=(0.1, 0.0, 1.0), std=(1.0, 0.5, 2.0)),
         fps=10.0,
+    ),
+    "sound": ModelConfig(
+        labels=("bark", "rain"),
+        encoder="sound-cnn",
+        transform=SoundTransform(
+            rate=8000,
+            hop=640,
+            window=256,
+            stride=80,
+            mels=24,
+            low=60,
+            high=3800,
+            mean=(-9.0,) * 24,
+            std=(3.0,) * 24,
+        ),
+        fps=12.5,
     ),
 }
 HEADS = ("lstm", "gru")

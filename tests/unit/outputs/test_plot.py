@@ -29,7 +29,7 @@ def shaded(image: np.ndarray, plain: np.ndarray) -> np.ndarray:
 def test_a_strip_is_shaded_where_its_channel_spoke():
     now = float(TIMES[-1])
     plain = plot_of(ROWS, TIMES, now)
-    where = shaded(plot_of(ROWS, TIMES, now, relevance(1.0)), plain)
+    where = shaded(plot_of(ROWS, TIMES, now, relevance=relevance(1.0)), plain)
     rows, columns = np.nonzero(where)
     assert SIZE[1] / 3 - 1 <= rows.min() and rows.max() <= 2 * SIZE[1] / 3 + 1
     seconds = now - SECONDS * (1.0 - columns / (SIZE[0] - 1))
@@ -39,18 +39,18 @@ def test_a_strip_is_shaded_where_its_channel_spoke():
 def test_for_and_against_have_another_color_and_nothing_has_none():
     now = float(TIMES[-1])
     plain = plot_of(ROWS, TIMES, now)
-    pro, con = (plot_of(ROWS, TIMES, now, relevance(value)) for value in (2.0, -2.0))
+    pro, con = (plot_of(ROWS, TIMES, now, relevance=relevance(value)) for value in (2.0, -2.0))
     place = np.nonzero(shaded(pro, plain))
     middle = len(place[0]) // 2
     assert pro[place][middle][2] > pro[place][middle][0]  # amber
     assert con[place][middle][0] > con[place][middle][2]  # blue
-    assert not shaded(plot_of(ROWS, TIMES, now, relevance(0.0)), plain).any()
+    assert not shaded(plot_of(ROWS, TIMES, now, relevance=relevance(0.0)), plain).any()
 
 
 def test_each_channel_is_named_with_what_it_spoke():
     now = float(TIMES[-1])
     plain = plot_of(ROWS, TIMES, now)
-    changed = np.abs(plot_of(ROWS, TIMES, now, relevance(0.0)).astype(int) - plain).max(2) > 60
+    changed = np.abs(plot_of(ROWS, TIMES, now, relevance=relevance(0.0)).astype(int) - plain).max(2) > 60
     for top in (0, 120, 240):
         assert changed[top : top + 20, 450:580].sum() > 20
 
