@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streamrec.nn.config import ModelConfig
     from streamrec.nn.model import CNNLSTM, ActionModel
     from streamrec.nn.signals import SignalTransform
+    from streamrec.nn.sound import SoundTransform
     from streamrec.nn.transforms import Transform
     from streamrec.outputs.history.store import History
     from streamrec.outputs.json_lines import JsonLines
@@ -72,6 +73,7 @@ _HOMES = {
     "RowSource": "sources.rows",
     "SignalTransform": "nn.signals",
     "Sink": "outputs.sink",
+    "SoundTransform": "nn.sound",
     "Source": "types",
     "State": "core.state",
     "StreamRecognizer": "runtime.recognizer",
@@ -120,6 +122,7 @@ __all__ = [
     "RowSource",
     "SignalTransform",
     "Sink",
+    "SoundTransform",
     "Source",
     "State",
     "StreamRecognizer",
