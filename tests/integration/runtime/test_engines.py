@@ -39,7 +39,7 @@ from streamrec.runtime.checkpoint import (
 )
 from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
-from tests.helpers.checks import check_engines_agree, hops, moving
+from tests.helpers.checks import check_engines_agree, hops, moving, readings
 from tests.helpers.models import SMALL_MOBILENET
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
