@@ -58,7 +58,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "explaining": ("Which part of the frame spoke for a label", ("Explainer", "Followed", "draw_heat")),
     "teaching": ("Teaching own actions", ("Teacher",)),
-    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "save_model")),
+    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "Translator", "save_model")),
     "synthetic": ("The synthetic world", ("World", "WorldSettings")),
     "errors": ("Errors", ("StreamrecError",)),
 }
