@@ -90,16 +90,21 @@ class Listener:
         self.so: dict[str, str] = {}
         self.pictures: dict[str, bytes] = {}  # the payloads as they came
         self.came: list[tuple[str, str]] = []
+        self.subscriptions = 0  # one at each connection
         self._changed = threading.Condition()
-        self._subscribed = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="listener")
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_subscribe = self._count
         self._client.on_message = self._hear
-        self._client.reconnect_delay_set(1, 1)
+        self._client.reconnect_delay_set(0.1, 0.1)
         self._client.connect_async("127.0.0.1", port)
         self._client.loop_start()
-        assert self._subscribed.wait(30.0)
+        self.wait(lambda: self.subscriptions)
+
+    def _count(self, *_: object) -> None:
+        with self._changed:
+            self.subscriptions += 1
+            self._changed.notify_all()
 
     def _hear(self, client, data, message) -> None:
         with self._changed:
@@ -122,6 +127,33 @@ class Listener:
         self._client.loop_stop()
 
 
+class Gate:
+    """Holds the attempts of a client to connect, until what must catch its first message has subscribed."""
+
+    def __init__(self, client: paho.Client) -> None:
+        self._open, self._held = threading.Event(), threading.Event()
+        self._open.set()
+        self._before = client.on_pre_connect
+        client.on_pre_connect = self._pass
+
+    def _pass(self, *given: object) -> None:
+        if not self._open.is_set():
+            self._held.set()
+            self._open.wait()
+        self._before(*given)
+
+    def shut(self) -> None:
+        self._held.clear()
+        self._open.clear()
+
+    def wait_held(self) -> None:
+        """Until an attempt waits here: none that began before is still on its way."""
+        assert self._held.wait(30.0)
+
+    def open(self) -> None:
+        self._open.set()
+
+
 class House:
     """A history that tells a broker."""
 
@@ -130,6 +162,7 @@ class House:
         self.history = History(folder / "events.db", receivers=(RECEIVER,))
         self.settings = MqttSettings(**({"host": "127.0.0.1", "port": port} | settings))
         self.mqtt = Mqtt(self.settings, self.history, log=self.told.append, least_pause=least_pause)
+        self.gate = Gate(self.mqtt._client)
 
     def happen(self, event, camera="door") -> None:
         said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
@@ -150,6 +183,7 @@ class House:
         assert self.history.waiting(RECEIVER) == []
 
     def close(self) -> None:
+        self.gate.open()
         self.mqtt.close()
         self.history.close()
 
@@ -317,18 +351,24 @@ def test_each_of_several_models_has_topics_of_its_own(tmp_path, house, listen):
 @needs_broker
 def test_a_broker_that_goes_away_and_comes_back_is_told_all_that_is_so(tmp_path, house, listen):
     port = free_port()
-    one = house(port)
+    one = house(port, least_pause=0.1)
     one.mqtt.camera("door", ["fight"])
     one.happen(STARTED)
     one.wait_told("mqtt 127.0.0.1: it cannot be reached; it is tried again")
+    one.gate.shut()  # events are not retained
+    one.gate.wait_held()
     with broker(tmp_path, port):
         ear = listen(port)
+        one.gate.open()
         ear.wait(lambda: ear.so.get("streamrec/door/fight") == "ON")
         one.wait_told("mqtt 127.0.0.1: it is connected")
         ear.wait(lambda: [event["event"] for event in ear.events()] == ["started"])
+        one.gate.shut()
     one.wait_told("mqtt 127.0.0.1: the connection was lost")
     one.happen(ENDED)
     with broker(tmp_path, port):  # another one, that knows nothing
+        ear.wait(lambda: ear.subscriptions == 2)
+        one.gate.open()
         ear.wait(lambda: ear.so.get("streamrec/door/fight") == "OFF")
         ear.wait(lambda: len({event["id"] for event in ear.events()}) == 2)
         one.wait_empty()

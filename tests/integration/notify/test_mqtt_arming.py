@@ -30,10 +30,6 @@ class Armed(House):
             self.arming.watched(name, {"": ["fight", "armed"]})
             self.mqtt.camera(name, ["fight", "armed"])
 
-    def close(self) -> None:
-        self.mqtt.close()
-        self.history.close()
-
 
 @pytest.fixture
 def port(tmp_path):

@@ -31,7 +31,8 @@ FAST = {
 }  # fmt: skip
 
 
-pytestmark = pytest.mark.timeout(FREEZE_SECONDS + 300.0)  # the first test waits for all trials
+# The first test waits for all trials.
+pytestmark = [pytest.mark.waits, pytest.mark.timeout(FREEZE_SECONDS + 300.0)]
 
 
 class OffWithPassword(FAULTS["off"]):  # type: ignore[name-defined, misc]
