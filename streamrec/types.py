@@ -78,6 +78,27 @@ class Person:
     period: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a reading was forecast to be, and what it was."""
+
+    channel: int  # its number in the row, from 0; of several the one that fits its forecast least
+    reading: float
+    expected: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The same in every JSON, in six digits.
+
+        >>> Forecast(0, 80.0, 2.0409999).to_dict()
+        {'channel': 0, 'reading': 80.0, 'expected': 2.041}
+        """
+        return {
+            "channel": self.channel,
+            "reading": float(f"{self.reading:.6g}"),
+            "expected": float(f"{self.expected:.6g}"),
+        }
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """The recognizer's output for one frame, given all frames before it."""
@@ -102,6 +123,7 @@ class Prediction:
     # Boxes, as of ``Person``, of all that may be a person, however unsure, and of those who are waited for: what is to
     # be hidden where people are.
     possible: tuple[tuple[float, float, float, float], ...] = ()
+    forecast: Forecast | None = None  # None: the model forecasts nothing
 
     @classmethod
     def of(
@@ -160,6 +182,7 @@ class ActionStarted:
     zone: str = ""  # the zone in which it began; "": in none, or the source has no zones
     rule: str = ""  # the rule that reports it; "": a model, a line or the counter does
     based_on: tuple[str, ...] = ()  # of a rule's: the ids of the events in the history that it is based on
+    forecast: Forecast | None = None  # of the reading with which an anomaly began
 
 
 @dataclass(frozen=True, slots=True)

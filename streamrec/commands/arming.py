@@ -22,14 +22,14 @@ arming = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-File = Annotated[Path, option(_WHICH, "The cameras.toml, or the history.", "--file", "-f")]
+Settings = Annotated[Path, option(_WHICH, "The cameras.toml, or the history.")]
 _USUAL = Path("cameras.toml")
 
 
 @arming.command(cls=Command)
-def status(file: File = _USUAL, as_json: AsJson = False) -> None:
+def status(settings: Settings = _USUAL, as_json: AsJson = False) -> None:
     """What is armed now, why, and until when."""
-    _print(file, {}, as_json)
+    _print(settings, {}, as_json)
 
 
 @arming.command("set", cls=Command)
@@ -42,7 +42,7 @@ def choose(
     until_schedule: Annotated[
         bool, option(_WHICH, "Until the schedule changes next.", "--until-schedule")
     ] = False,
-    file: File = _USUAL,
+    settings: Settings = _USUAL,
     as_json: AsJson = False,
 ) -> None:
     """Put a profile in force: armed, disarmed, or one of cameras.toml.
@@ -59,7 +59,7 @@ def choose(
     if minutes is not None and until_schedule:
         raise SettingsError("--for and --until-schedule: give one of them")
     wanted: Any = SCHEDULE if until_schedule else minutes
-    _print(file, {"profile": None if profile == SCHEDULE else profile, "minutes": wanted}, as_json)
+    _print(settings, {"profile": None if profile == SCHEDULE else profile, "minutes": wanted}, as_json)
 
 
 @arming.command(cls=Command)
@@ -72,7 +72,7 @@ def snooze(
         str | None,
         option(_WHICH, "Only this action of the camera.", autocompletion=complete("labels")),
     ] = None,
-    file: File = _USUAL,
+    settings: Settings = _USUAL,
     as_json: AsJson = False,
 ) -> None:
     """Send no notifications of a camera, or of one label of it, for a while.
@@ -83,7 +83,7 @@ def snooze(
       streamrec arming snooze door 30 --label fight
       streamrec arming snooze door 0
     """
-    _print(file, {"snooze": camera, "label": label, "minutes": minutes}, as_json)
+    _print(settings, {"snooze": camera, "label": label, "minutes": minutes}, as_json)
 
 
 def _print(file: Path, request: dict[str, Any], as_json: bool) -> None:

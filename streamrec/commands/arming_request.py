@@ -117,7 +117,7 @@ def _in_place(
     arming = Arming(_Direct(connection, path), None if cameras is None else cameras.arming)
     if cameras is None and request.get("profile") not in (None, *arming.profiles):
         raise SettingsError(
-            f"{path.name} has no profiles of your own in it while nothing runs: give --file cameras.toml"
+            f"{path.name} has no profiles of your own in it while nothing runs: give --settings cameras.toml"
         )
     known = _known(connection) if cameras is None else _watched(cameras, request.get("label"))
     for name, actions in known.items():
@@ -126,7 +126,7 @@ def _in_place(
         arming.do(request, by="command line")
     except SettingsError as error:
         if cameras is None and "snooze" in request:
-            raise SettingsError(f"{error}; --file cameras.toml names all there are") from error
+            raise SettingsError(f"{error}; --settings cameras.toml names all there are") from error
         raise
     return arming.status()
 

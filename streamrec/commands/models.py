@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from streamrec.commands.printing import print_text
+from streamrec.core.model_names import ANOMALY
 
 
 def models(
@@ -41,3 +42,10 @@ def models(
         print_text(f"    {config.about}")
         print_text(f"    labels: {', '.join(config.labels)}")
         print_text(f"    learned from the sets: {', '.join(config.learned) or 'none is named'}")
+    from streamrec.runtime.anomaly import AnomalyRecognizer
+
+    config = AnomalyRecognizer().config
+    typer.secho(f"{ANOMALY}", bold=True, nl=False)
+    typer.echo("  no file: any series of numbers, at any rate")
+    print_text(f"    {config.about}")
+    print_text(f"    labels: {', '.join(config.labels)}")

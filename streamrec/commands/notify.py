@@ -19,9 +19,7 @@ notify = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Cameras = Annotated[
-    Path, typer.Option("--cameras", help="The file with the receivers, as `streamrec watch` reads it.")
-]
+Settings = Annotated[Path, typer.Option(help="The cameras.toml with the receivers.")]
 
 
 @notify.callback()
@@ -34,7 +32,7 @@ def test(
     name: Annotated[
         str | None, typer.Argument(help="A receiver, like 'ntfy ntfy.sh'; by default all.")
     ] = None,
-    cameras: Cameras = Path("cameras.toml"),
+    settings: Settings = Path("cameras.toml"),
 ) -> None:
     """Send a test notification to a receiver, and show its answer.
 
@@ -43,7 +41,7 @@ def test(
     \b
     Examples:
       streamrec notify test
-      streamrec notify test "ntfy ntfy.sh" --cameras /etc/streamrec/cameras.toml
+      streamrec notify test "ntfy ntfy.sh" --settings /etc/streamrec/cameras.toml
     """
     import os
 
@@ -54,14 +52,14 @@ def test(
     from streamrec.notify.trial import try_configured
     from streamrec.settings.cameras_file import read_after
 
-    file = read_after(cameras, os.environ)
+    file = read_after(settings, os.environ)
     for warning in file.too_open():
         log(warning)
-    settings = DispatchSettings.of(file)
-    names = names_of_receivers(settings) if name is None else [name]
+    configured = DispatchSettings.of(file)
+    names = names_of_receivers(configured) if name is None else [name]
     if not names:
-        raise SettingsError(f"{cameras.name} names no receiver: add one, as docs/notifications.md has it")
-    trials = [try_configured(settings, one) for one in names]
+        raise SettingsError(f"{settings.name} names no receiver: add one, as docs/notifications.md has it")
+    trials = [try_configured(configured, one) for one in names]
     for trial in trials:
         typer.echo(f"{trial.name}: {'it arrived' if trial.arrived else 'it did not arrive'}: {trial.answer}")
     if not all(trial.arrived for trial in trials):

@@ -81,10 +81,12 @@ def run(
     jsonl: Annotated[
         str | None, option(OUTPUT, "Write JSON Lines to a file, or to - (standard output).")
     ] = None,
-    after: Annotated[
+    settings: Annotated[
         Path | None,
         option(
-            EVENTS, "TOML file that says what happens after an event: [webhook], [mqtt], ...; docs/events.md."
+            EVENTS,
+            "A cameras.toml, or a file of its tables about what happens after an event: [webhook], [mqtt], ...; "
+            "docs/events.md.",
         ),
     ] = None,
     history: HistoryFile = None,
@@ -197,9 +199,9 @@ def run(
     if recording:
         save = None  # a folder of segments, not one video
     others = after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb)
-    after_settings = after_events(after, {**others, "recording": recording})
+    after_settings = after_events(settings, {**others, "recording": recording})
     video = None if save is None else files_of_video(save)
-    inputs = [file_of(source), *map(model_file, models), after, config, web_access, web_certificate]
+    inputs = [file_of(source), *map(model_file, models), settings, config, web_access, web_certificate]
     keep_inputs(
         {"--save": video, "--jsonl": jsonl, **after_settings.outputs}, [*inputs, *files_of_sinks(sink)]
     )

@@ -17,6 +17,7 @@ from streamrec.commands.roster import Plan, Roster
 from streamrec.commands.signals import Signals
 from streamrec.commands.watch_terminal import DRAW_SECONDS, WatchTerminal
 from streamrec.core.files import Output, keep_inputs
+from streamrec.core.model_names import is_anomaly
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
 from streamrec.notify.dispatch_settings import DispatchSettings
@@ -114,7 +115,7 @@ class WatchJob:
         ``per_person``: as a camera has it; None: as the option says.
         """
         following = self.follows(models, per_person)
-        if len(models) > 1:
+        if len(models) > 1 or is_anomaly(models[0]):  # of which nothing is tuned
             return open_models(
                 models,
                 engine=self.engine,

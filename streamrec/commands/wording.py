@@ -7,7 +7,7 @@ from streamrec.types import ActionEnded, Event, Health, ModelResult
 
 
 def describe(event: Event) -> str:
-    """An event as a clause.
+    """An event as a clause; of an anomaly with the reading and its forecast.
 
     >>> describe(ActionEnded("wave", 12.5, 10.0, 0.9))
     'wave ended after 2.5 s'
@@ -24,7 +24,9 @@ def describe(event: Event) -> str:
         return f"{label} ended after {event.duration:.1f} s{counted}"
     if event.rule:  # it is not a guess
         return f"{label} started"
-    return f"{label} started ({100 * event.confidence:.0f} %)"
+    found = event.forecast
+    against = "" if found is None else f": {found.reading:.4g}, forecast {found.expected:.4g}"
+    return f"{label} started ({100 * event.confidence:.0f} %){against}"
 
 
 def describe_label(result: ModelResult) -> str:

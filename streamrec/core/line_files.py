@@ -102,7 +102,7 @@ class LineFile:
         """Add lines, whole ones."""
         data = text.encode(self.encoding, "backslashreplace") if isinstance(text, str) else text
         if self.gone:
-            raise BrokenPipeError(errno.EPIPE, "nobody reads it any more", self.name)
+            raise BrokenPipeError(errno.EPIPE, "it is not read any more", self.name)
         with self._lock:
             self._add(data)
             self.go_on()
@@ -270,7 +270,7 @@ class BackgroundLineFile:
     def write(self, text: bytes | str) -> int:
         """Queue lines; raises ``BrokenPipeError`` when the reader has gone."""
         if self._under.gone:
-            raise BrokenPipeError(errno.EPIPE, "nobody reads it any more", self.name)
+            raise BrokenPipeError(errno.EPIPE, "it is not read any more", self.name)
         data = text.encode(self.encoding, "backslashreplace") if isinstance(text, str) else text
         with self._changed:
             self._waiting.append(data)

@@ -9,17 +9,25 @@ from streamrec.core.text import printable
 from streamrec.errors import ModelError
 
 MOST_MODELS = 16  # on one stream
+ANOMALY = "anomaly"  # no file: a forecaster that learns from the stream alone (``runtime.anomaly``)
+
+
+def is_anomaly(model: str | Path) -> bool:
+    """Whether a model's name means the anomaly detector, alone or with a rate of false events behind it.
+
+    >>> is_anomaly("anomaly"), is_anomaly("anomaly:1/week"), is_anomaly("anomaly.safetensors")
+    (True, True, False)
+    """
+    return str(model).partition(":")[0] == ANOMALY
 
 
 def names_of(models: Sequence[str | Path]) -> list[str]:
-    """Those of shipped models as they are, of files without folder and ending.
+    """Those of shipped models as they are, of files without folder and ending, of a detector without its rate.
 
     >>> names_of(["fight", "models/yard.safetensors"])
     ['fight', 'yard']
     """
-    return [
-        Path(text).stem if text.endswith((".safetensors", ".onnx")) else text for text in map(str, models)
-    ]
+    return [_name_of(text) for text in map(str, models)]
 
 
 def check_names(models: Sequence[str | Path]) -> None:
@@ -32,3 +40,9 @@ def check_names(models: Sequence[str | Path]) -> None:
             raise ModelError(
                 f"two of the models are called {printable(name)}: name each once, or rename a file"
             )
+
+
+def _name_of(text: str) -> str:
+    if is_anomaly(text):
+        return ANOMALY
+    return Path(text).stem if text.endswith((".safetensors", ".onnx")) else text

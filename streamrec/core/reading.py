@@ -50,7 +50,7 @@ def read_data(path: Path, most: int = MOST) -> bytes:
         if found.st_size > most or len(data) > most:
             raise CannotRead(path, f"it is larger than {most / 1000:,.0f} kB, which no such file is")
         if pipe and not data:
-            raise CannotRead(path, "it is a pipe into which nobody writes")
+            raise CannotRead(path, "it is a pipe into which no program writes")
         return data
     except OSError as error:
         raise CannotRead(path, why(error)) from error

@@ -28,6 +28,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from streamrec.core.rates import parse_rate as parse_rate
 from streamrec.data.clips import find_footage
 from streamrec.errors import DataError
 from streamrec.evaluation.intervals import poisson_interval, wilson_interval
@@ -125,23 +126,6 @@ class AlarmContract:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {"about": self.about, **asdict(self), "hours_needed": self.hours_needed}
-
-
-def parse_rate(text: str) -> float:
-    """False alarms an hour.
-
-    >>> parse_rate("12/day"), parse_rate("2/hour")
-    (0.5, 2.0)
-    """
-    number, _, unit = text.partition("/")
-    hours = {"hour": 1, "h": 1, "day": 24, "d": 24, "week": 168, "w": 168}.get(unit.strip().lower())
-    try:
-        rate = float(number)
-    except ValueError:
-        rate = 0.0
-    if hours is None or not (math.isfinite(rate) and rate > 0):
-        raise DataError(f"{text} is no rate: write how many in which time, like 1/day, 2/hour or 1/week")
-    return rate / hours
 
 
 def footage_of(places: Iterable[str | Path], recognizer: Recognizer) -> list[Source]:

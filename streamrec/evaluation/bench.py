@@ -183,7 +183,7 @@ def time_stages(
     with tempfile.TemporaryDirectory() as folder:
         stages: dict[str, Callable[[], object]] = {
             "decode": lambda: _read(video, len(frames), None),
-            "decode, nobody looks": lambda: _read(video, len(frames), transform.straight),
+            "decode, not shown": lambda: _read(video, len(frames), transform.straight),
             "ring buffer": lambda: _through_buffer(frames),
             "pace": lambda: list(pace(frames, EVERY)),
             "transform": lambda: [transform(as_bgr(frame.image)) for frame in frames],

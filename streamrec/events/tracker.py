@@ -76,6 +76,8 @@ class EventTracker:
         if self._counter.counted:
             _, self._counted = self._counter.step(prediction, timestamp, self._counted)
         events, self._detected = self._detector.step(prediction, timestamp, self._detected, self._source)
+        if events and prediction.forecast is not None:
+            events = tuple(_with_forecast(event, prediction) for event in events)
         return self._with_repetitions(events)
 
     def finish(self, timestamp: float) -> tuple[Event, ...]:
@@ -303,6 +305,10 @@ class ModelTrackers:
     def memory(self, memory: Mapping[str, Any]) -> None:
         for name, tracker in self._trackers.items():
             tracker.memory = memory[name]
+
+
+def _with_forecast(event: Event, prediction: Prediction) -> Event:
+    return replace(event, forecast=prediction.forecast) if isinstance(event, ActionStarted) else event
 
 
 def _with_people(one: Prediction, first: Prediction) -> Prediction:

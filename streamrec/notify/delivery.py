@@ -80,6 +80,7 @@ class OutboxWorker:
         self._given_up: dict[str, int] = {}  # reason: messages given up since the last that arrived
         self._queue_error = ""  # the last error of the outbox itself
         self._done = ""  # id of the last message sent: not sent again where the outbox cannot be written
+        history.only(receiver, self._is_wanted_now)
         self._thread = threading.Thread(target=self._work, name=receiver, daemon=True)
         self._thread.start()
 
@@ -141,6 +142,12 @@ class OutboxWorker:
         self._history.arrived(message)
         self._report_given_up()
         return 0.0
+
+    def _is_wanted_now(self, body: dict[str, Any]) -> bool:
+        try:
+            return self._settings.wants(body)
+        except Exception:  # it is queued then, and looked at here
+            return True
 
     def _is_wanted(self, message: Message) -> bool:
         try:

@@ -176,7 +176,11 @@ class Dispatcher(Closing):
         )
         if settings.sends_pictures:
             self._pictures = PictureMaker(
-                self.history.pictures, self._privacy_of, made=self._picture_made, warn=self.warn
+                self.history.pictures,
+                self._privacy_of,
+                ready=self._picture_ready,
+                made=self._picture_made,
+                warn=self.warn,
             )
         self.receivers |= receivers_of(settings, self.history, self._log)
         if settings.opinion is not None:
@@ -481,6 +485,11 @@ class Dispatcher(Closing):
             if announcement.id in self._blocked:
                 self._written[announcement.id] = announcement.entry
         self._free(announcement.id)
+
+    def _picture_ready(self) -> None:
+        """Called by the thread of the pictures: a message that waited for one can go."""
+        for receiver in self.receivers.values():
+            receiver.hurry()
 
     def _picture_made(self, entry: Entry, jpeg: bytes) -> None:
         """Called by the history's thread: the picture of an event is on the disk."""

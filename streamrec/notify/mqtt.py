@@ -276,6 +276,8 @@ class Mqtt(Receiver):
         """Publish the picture of an event that is notified of."""
         if self._settings.pictures and entry.camera in self._actions:
             topic = self._topics.picture(entry.camera)
+            if self._retained.get(topic) == jpeg:  # it was encoded before its event was on the disk
+                return
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
             self._set(topic, jpeg)
 
@@ -303,7 +305,7 @@ class Mqtt(Receiver):
         if announcement.kind in (Kind.started, Kind.ended) or latest is None or entry.id in str(latest):
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
         if announcement.kind is Kind.started and self._settings.pictures:
-            # Of an event that was held until now; of others it follows.
+            # Where it is encoded already, or the event was held until now; else it follows.
             jpeg = self._history.pictures.get(entry.id)
             if jpeg is not None:
                 self.picture(entry, jpeg)

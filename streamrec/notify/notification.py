@@ -64,6 +64,9 @@ def notification_of(
     facts = [datetime.fromisoformat(data["started"]).astimezone().strftime("%H:%M:%S")]
     if kind is Kind.started and not data.get("rule"):
         facts.append(f"{data['confidence']:.0%}".replace("%", " %"))
+    if data.get("forecast"):
+        found = data["forecast"]
+        facts.append(f"{found['reading']:.4g}, forecast {found['expected']:.4g}")
     if data.get("zone"):
         facts.append(str(data["zone"]))
     if data.get("duration") is not None:

@@ -20,7 +20,7 @@ from streamrec.notify.http_client import check_url
 from streamrec.notify.limits import Handling, SendingLimits
 from streamrec.notify.notification import Notification, notification_of
 from streamrec.notify.receivers import OutboxReceiver, check_events, is_ready, trial_body, trial_picture
-from streamrec.outputs.history.records import Entry, Message
+from streamrec.outputs.history.records import Message
 from streamrec.outputs.history.store import History
 
 _MOST_HELD = 1000  # messages that one summary takes
@@ -107,10 +107,6 @@ class Notifier(OutboxReceiver):
             log=log,
             rng=rng,
         )
-
-    def picture(self, entry: Entry, jpeg: bytes) -> None:
-        """A picture is there: the message that waits for it can go."""
-        self._worker.wake()
 
     def test(self) -> str:
         """Send a test notification at once, beside the outbox."""

@@ -1,7 +1,7 @@
 """The picture that a notification carries: one JPEG of each event that begins, encoded in a thread of its own.
 
-The recognizing thread hands over a frame that it has already, and only of a result in which an event begins. The
-picture is written into the history right after its event; messages wait for it, for a second at most.
+The recognizing thread hands over a frame that it has already, and only of a result in which an event begins. Messages
+wait for the picture, for a second at most, and go as soon as it is encoded; it is written into the history meanwhile.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def encoded(result: Result, privacy: Privacy, side: int = SIDE) -> bytes | None:
 class PictureMaker(Closing):
     """Makes the pictures of events, and keeps them in the history.
 
-    ``made`` is called with each event whose picture is on the disk, in the history's thread; ``warn`` with messages.
+    ``ready`` is called when it is decided of an event whether it has a picture, in the thread of this object; ``made``
+    with each event whose picture is on the disk, in the history's thread; ``warn`` with messages.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class PictureMaker(Closing):
         pictures: HistoryPictures,
         privacy_of: Callable[[str], Privacy],
         *,
+        ready: Callable[[], object] = lambda: None,
         made: Callable[[Entry, bytes], object] = lambda entry, jpeg: None,
         warn: Callable[[str], object] = lambda sentence: None,
     ) -> None:
         self._pictures, self._privacy_of, self._made, self._warn = pictures, privacy_of, made, warn
+        self._ready = ready
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Result, tuple[Entry, ...]]] = deque()
         self._closed = False
@@ -101,6 +104,7 @@ class PictureMaker(Closing):
                 continue
             for entry in began:
                 self._keep(entry, jpeg)
+            self._ready()
 
     def _keep(self, entry: Entry, jpeg: bytes) -> None:
         self._pictures.keep(entry.id, jpeg, lambda kept: self._made(kept, jpeg))
@@ -108,3 +112,4 @@ class PictureMaker(Closing):
     def _decide(self, began: tuple[Entry, ...]) -> None:
         for entry in began:
             self._pictures.decide(entry.id)
+        self._ready()

@@ -56,6 +56,9 @@ class Receiver(ABC):
     def picture(self, entry: Entry, jpeg: bytes) -> None:  # noqa: B027 (most receivers need none)
         """The picture of an event that receivers are notified of is in the history."""
 
+    def hurry(self) -> None:  # noqa: B027 (most receivers wait for nothing)
+        """What a message in the queue waited for may be there; returns at once."""
+
     def test(self) -> str:
         """Send a test, and wait for its answer: a clause without secrets. Raises ``Undelivered``; any thread."""
         raise Undelivered("this kind of receiver has no test")
@@ -68,6 +71,10 @@ class OutboxReceiver(Receiver):
 
     def notify(self, announcement: Announcement) -> None:
         """An announcement waits in the outbox."""
+        self._worker.wake()
+
+    def hurry(self) -> None:
+        """The message that waits for its picture can go."""
         self._worker.wake()
 
     def stop(self) -> None:

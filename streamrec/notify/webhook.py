@@ -21,7 +21,7 @@ from streamrec.notify.delivery import DeliverySettings, OutboxWorker, wanted
 from streamrec.notify.http_client import HttpClient, check_answer, check_url
 from streamrec.notify.notification import extended
 from streamrec.notify.receivers import OutboxReceiver, check_events, is_ready, trial_body, trial_picture
-from streamrec.outputs.history.records import Entry, Kind, Message
+from streamrec.outputs.history.records import Kind, Message
 from streamrec.outputs.history.store import History
 
 _SHORTEST_SECRET = 16  # characters
@@ -119,10 +119,6 @@ class Webhook(OutboxReceiver):
             log=log,
             rng=rng,
         )
-
-    def picture(self, entry: Entry, jpeg: bytes) -> None:
-        """A picture is there: the message that waits for it can go."""
-        self._worker.wake()
 
     def test(self) -> str:
         """Post the start of an event that did not happen, at once."""

@@ -23,7 +23,7 @@ from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, cannot_write
-from streamrec.types import ActionEnded, Event, Health, ModelResult, Person, Prediction, Result
+from streamrec.types import ActionEnded, ActionStarted, Event, Health, ModelResult, Person, Prediction, Result
 
 
 class JsonLines(Sink):
@@ -125,7 +125,7 @@ class JsonLines(Sink):
                 if flush is not None:
                     flush()
         except BrokenPipeError as error:
-            raise SinkError(f"nobody reads {self._name} any more") from error
+            raise SinkError(f"{self._name} is not read any more") from error
         except OSError as error:
             raise SinkError(f"cannot write {self._name}: {why(error)}") from error
 
@@ -228,6 +228,8 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
         line["keypoints"] = _keypoints(event.keypoints)
     if event.zone:
         line["zone"] = event.zone
+    if isinstance(event, ActionStarted) and event.forecast is not None:
+        line["forecast"] = event.forecast.to_dict()
     if event.rule:
         line |= {"rule": event.rule, "based_on": list(event.based_on)}
     return line

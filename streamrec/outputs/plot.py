@@ -13,6 +13,7 @@ from streamrec.types import Result
 
 SIZE = (640, 360)  # width and height, pixels
 SECONDS = 6.0  # of the past
+LEAST_ROWS = 120  # of a slow series the last rows, however long ago
 EVERY = 0.1  # seconds of the stream between two plots
 _GROUND = (34, 29, 26)
 _MOST_LINES = 12  # channels that are drawn
@@ -30,7 +31,7 @@ class _Drawn:
 
 
 class Plots:
-    """Gives results of signals a picture: the last seconds of each channel, each on a scale of its own.
+    """Gives results of signals a picture: the last seconds or rows of each channel, each on a scale of its own.
 
     >>> from streamrec.types import Frame, Prediction
     >>> prediction = Prediction.of(np.ones(1, np.float32), 0.0, ("walking",))
@@ -58,7 +59,7 @@ class Plots:
         drawn.segment = frame.segment
         if not result.repeated:
             drawn.rows.append((frame.timestamp, frame.data))
-        while drawn.rows and frame.timestamp - drawn.rows[0][0] > SECONDS:
+        while len(drawn.rows) > LEAST_ROWS and frame.timestamp - drawn.rows[0][0] > SECONDS:
             drawn.rows.popleft()
         if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
             times = np.array([seconds for seconds, _ in drawn.rows])
@@ -68,15 +69,20 @@ class Plots:
 
 
 def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
-    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last seconds, a strip for each channel."""
+    """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last ones, a strip for each channel.
+
+    They reach over the last seconds, or over as long as the last rows took.
+    """
     width, height = SIZE
     image = np.full((height, width, 3), _GROUND, np.uint8)
-    shown = (times <= now) & (now - times <= SECONDS)
-    times, data = times[shown], data[shown][:, :_MOST_LINES]
+    times, data = times[times <= now], data[times <= now][:, :_MOST_LINES]
+    span_seconds = SECONDS if not len(times) else max(SECONDS, now - float(times[-LEAST_ROWS:][0]))
+    shown = now - times <= span_seconds
+    times, data = times[shown], data[shown]
     if not len(times):
         return image
     strip = height / data.shape[1]
-    across = (width - 1) * (1.0 - (now - times) / SECONDS)
+    across = (width - 1) * (1.0 - (now - times) / span_seconds)
     low, high = data.min(0), data.max(0)
     span = np.maximum(high - low, _LEAST_SPAN)
     for channel in range(data.shape[1]):

@@ -23,6 +23,7 @@ from streamrec.core.arguments import path_to_write
 from streamrec.core.files import replacing
 from streamrec.core.graph_check import check_graph
 from streamrec.core.messages import explain_errors, shortened, why
+from streamrec.core.model_names import is_anomaly
 from streamrec.core.reading import path_of, read_json
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
@@ -75,6 +76,10 @@ def find_model(name_or_path: str | Path) -> Path:
         raise
     except StreamrecError as error:
         raise ModelError(f"there is no model {error}") from error
+    if is_anomaly(name_or_path):
+        raise ModelError(
+            "anomaly has no file: run and watch take it for a stream of readings, and open_models in Python"
+        )
     raise ModelError(
         f"there is no model {shortened(str(name_or_path))}; the shipped ones are {', '.join(shipped_models())}, "
         "or give the path of a .safetensors or .onnx file"

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamrec.core.messages import described
-from streamrec.core.model_names import check_names
+from streamrec.core.model_names import check_names, is_anomaly
 from streamrec.core.state import State
 from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures, appearance_of
 from streamrec.nn.transforms import Transform
+from streamrec.runtime.anomaly import AnomalyRecognizer
 from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
 from streamrec.runtime.engine import Arrays, Engine, EngineOptions, PersonHeads
 from streamrec.runtime.head_inputs import head_inputs
@@ -45,7 +46,8 @@ def open_models(
     Several models run in one pass, which does what they have in common once, a frozen backbone above all. Each keeps
     its own labels, event settings and memory. ``Result.models`` has the prediction of each, and ``event.model`` is the
     model's name. The fastest model's frame rate counts for all. ``per_person``: those that can judge each person; the
-    others judge whole pictures. Raises ``ModelError``.
+    others judge whole pictures. ``anomaly``, or ``anomaly:1/week``, has no file: it learns from a stream of readings,
+    and watches it alone. Raises ``ModelError``.
 
     >>> recognizer = open_models(["fight", "fall"])
     >>> list(recognizer.configs)
@@ -59,11 +61,15 @@ def open_models(
         models = [models]
     if not isinstance(models, Sequence) or not models:
         raise ModelError(f"models are {described(models)}: give a list of names or files")
+    check_options(engine, device, threads)
+    if any(map(is_anomaly, models)):
+        if len(models) > 1:
+            raise ModelError("anomaly watches a stream alone: run the other models in a pass of their own")
+        return AnomalyRecognizer.named(str(models[0]))
     if len(models) == 1:
         return Recognizer.load(
             models[0], device=device, engine=engine, threads=threads, people=people, per_person=per_person
         )
-    check_options(engine, device, threads)
     paths = [find_model(model) for model in models]
     check_names(paths)
     members = read_members(paths, engine, device, people, per_person)

@@ -15,7 +15,7 @@ from streamrec.core.arguments import ANY, FPS, STILL, WEBCAM, Limits
 from streamrec.core.files import too_open
 from streamrec.core.hosts import host_problem
 from streamrec.core.messages import explain_errors, shortened
-from streamrec.core.model_names import check_names, names_of
+from streamrec.core.model_names import check_names, is_anomaly, names_of
 from streamrec.core.reading import MOST_SECRET, CannotRead, path_of, read_text
 from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
@@ -451,6 +451,8 @@ class _Reader:
 
     def one_model(self, model: str, where: str, key: str) -> str:
         """A shipped model's name, or the path of a file: relative to the folder of this one."""
+        if is_anomaly(model):
+            return model
         if os.sep in model or model.endswith((".safetensors", ".onnx")):
             return self.located(model, where, key)
         return model

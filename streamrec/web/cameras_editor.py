@@ -1,7 +1,4 @@
-"""Edits cameras.toml for the page: keeps comments, never overwrites a change by hand, never writes a wrong file.
-
-The only module that imports tomlkit (``pip install 'streamrec[web]'``).
-"""
+"""Edits cameras.toml for the page: keeps comments, never overwrites a change by hand, never writes a wrong file."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,8 @@ from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
 from streamrec.core.reading import read_data
 from streamrec.core.redact import redact_address
-from streamrec.errors import SettingsError, StreamrecError, need
+from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
 from streamrec.runtime.checkpoint import shipped_models
@@ -38,13 +36,10 @@ from streamrec.settings.resolve import (
     source_of,
 )
 from streamrec.settings.rules_table import RULE_KEYS, sentence, table_of
-from streamrec.settings.toml import check_shape, no_such_key
+from streamrec.settings.toml import no_such_key
+from streamrec.web import toml_document as toml
 from streamrec.web.address_policy import check_address, login_of, place_of, shown, without_login
-
-need("tomlkit", extra="web")
-
-import tomlkit  # noqa: E402
-from tomlkit.exceptions import TOMLKitError  # noqa: E402
+from streamrec.web.arming_tables import arming_shown, pattern_value, rename_camera, rename_in_pattern
 
 THRESHOLDS = NUMBERS
 PER_PERSON: dict[str, bool | None] = {"default": None, "yes": True, "no": False}
@@ -106,7 +101,7 @@ class CamerasEditor:
     def read(self) -> dict[str, Any]:
         """The cameras of the file as JSON, without passwords."""
         text, revision = self._text()
-        document = _parsed(text)
+        document = toml.parsed(text)
         file = self._in_force.read(text)
         tables = _tables(document)
         cameras = [
@@ -119,13 +114,14 @@ class CamerasEditor:
             "models": self._models(document),
             "cameras": cameras,
             "rules": _rules(document, file),
+            "arming": arming_shown(file.arming),
         }
 
     def put(self, revision: str, name: str | None, change: Change) -> None:
         """Change a camera, or add one (None); raises ``SettingsError``, and leaves the file as it was."""
 
         def edit(document: Any, keep: Keep) -> None:
-            table = tomlkit.table() if name is None else _find(document, name)
+            table = toml.table() if name is None else toml.find(document, name)
             for model in filter(None, (change.model, *(change.models or ()))):
                 if model not in self._models(document):
                     raise SettingsError(f"model: there is no {model!r} to choose")
@@ -134,7 +130,7 @@ class CamerasEditor:
             self._fill_models(table, change, defaults)
             _fill(table, change, defaults, before, keep, self._local)
             if name is None:
-                _append(document, "camera", table)
+                toml.append(document, "camera", table)
             else:
                 _rename_in_rules(document, name, str(table["name"]))
 
@@ -147,7 +143,7 @@ class CamerasEditor:
             tables = _tables(document)
             if len(tables) == 1:
                 raise SettingsError("the last camera stays in the file: switch it off instead")
-            document["camera"].remove(_find(document, name))
+            document["camera"].remove(toml.find(document, name))
 
         self._edit(revision, edit)
 
@@ -155,10 +151,10 @@ class CamerasEditor:
         """Change a rule, or add one (None); raises ``SettingsError``, and leaves the file as it was."""
 
         def edit(document: Any, keep: Keep) -> None:
-            table = tomlkit.table() if name is None else _find(document, name, "rule")
+            table = toml.table() if name is None else toml.find(document, name, "rule")
             _fill_rule(table, rule)
             if name is None:
-                _append(document, "rule", table)
+                toml.append(document, "rule", table)
 
         self._edit(revision, edit)
 
@@ -166,28 +162,39 @@ class CamerasEditor:
         """Remove a rule from the file."""
 
         def edit(document: Any, keep: Keep) -> None:
-            table = _find(document, name, "rule")
+            table = toml.find(document, name, "rule")
             document["rule"].remove(table)
             if not document["rule"]:
                 del document["rule"]
 
         self._edit(revision, edit)
 
+    def change(self, revision: str, edit: Callable[[Any, ArmingRules | None], None]) -> None:
+        """Let ``edit`` change the document, given its ``[arming]``; raises ``SettingsError``, and leaves the file."""
+
+        def run(document: Any, keep: Keep) -> None:
+            arming = None
+            with contextlib.suppress(SettingsError):  # it may be wrong now, and mended by this change
+                arming = self._in_force.read(toml.dumps(document)).arming
+            edit(document, arming)
+
+        self._edit(revision, run)
+
     def rule_to_try(self, rule: Mapping[str, Any]) -> tuple[Rule, tuple[str, ...]]:
         """A rule as the file would have it, and the cameras that are watched; raises ``SettingsError``."""
-        document = _parsed(self._text()[0])
-        table = tomlkit.table()
+        document = toml.parsed(self._text()[0])
+        table = toml.table()
         _fill_rule(table, {**rule, "enabled": True})
-        tables = tomlkit.aot()
+        tables = toml.tables()
         tables.append(table)
         document["rule"] = tables  # alone: it may stand in the file already
-        file = self._in_force.read(tomlkit.dumps(document))
+        file = self._in_force.read(toml.dumps(document))
         return file.rules[0], tuple(camera.name for camera in file.cameras if camera.enabled)
 
     def address_to_try(self, name: str | None, change: Change) -> str:
         """The address with its login, to be tested; raises ``SettingsError``."""
-        trial = _parsed(self._text()[0])
-        table = tomlkit.table() if name is None else _find(trial, name)
+        trial = toml.parsed(self._text()[0])
+        table = toml.table() if name is None else toml.find(trial, name)
         before = None if name is None else self._given(table)
         if before is not None and change.login == "keep" and change.address == shown(before):
             found = next(one for one in self._in_force.read().cameras if one.name == name)
@@ -195,10 +202,10 @@ class CamerasEditor:
         with self._secrets() as kept:
             self._fill_models(table, change, trial.get("defaults", {}))
             _fill(table, change, trial.get("defaults", {}), before, kept.keep, self._local)
-            tables = tomlkit.aot()
+            tables = toml.tables()
             tables.append(table)
             trial["camera"] = tables
-            with self._part(tomlkit.dumps(trial)) as part:
+            with self._part(toml.dumps(trial)) as part:
                 return self._checked(part)[0].address
 
     def tried(self, name: str, thresholds: Mapping[str, float], model: str = "") -> EventSettings:
@@ -206,13 +213,13 @@ class CamerasEditor:
 
         ``model``: the one of several that they are for.
         """
-        document = _parsed(self._text()[0])
-        table = _find(document, name)
+        document = toml.parsed(self._text()[0])
+        table = toml.find(document, name)
         if model:
             _fill_by_model(table, {model: thresholds})
         else:
             _fill_thresholds(table, thresholds)
-        file = self._in_force.read(tomlkit.dumps(document))
+        file = self._in_force.read(toml.dumps(document))
         camera = next(one for one in file.cameras if one.name == name)
         return events_by_model(camera, configs_of(camera, file), file)[model or camera.names[0]]
 
@@ -254,12 +261,12 @@ class CamerasEditor:
                 raise ChangedMeanwhile(
                     f"{self.path.name} was changed meanwhile: load it again, and repeat the change"
                 )
-            document = _parsed(text)
+            document = toml.parsed(text)
             with (
                 self._secrets() as kept
             ):  # first the secrets are written, then the file that names them, then old secrets are deleted
                 edit(document, kept.keep)
-                with self._part(tomlkit.dumps(document)) as part:
+                with self._part(toml.dumps(document)) as part:
                     self._check_start(part, text)
                     if self._text()[1] != revision:
                         raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: load it again")
@@ -267,7 +274,7 @@ class CamerasEditor:
                         part.replace(self.path)
                     except OSError as error:
                         raise self._cannot_write(error) from error
-                kept.done(named_before=_texts(_parsed(text)), named=_texts(document))
+                kept.done(named_before=toml.texts(toml.parsed(text)), named=toml.texts(document))
 
     @contextlib.contextmanager
     def _part(self, text: str) -> Any:
@@ -353,12 +360,12 @@ class CamerasEditor:
         if len(models) > 1:
             usual = str(defaults.get("model", self._in_force.default_model))
             models = [model or usual for model in models]
-            _set(table, "model", None)
+            toml.set_value(table, "model", None)
             if list(table.get("models", [])) != models:
                 table["models"] = models
         else:
-            _set(table, "models", None)
-            _set(table, "model", (models or [""])[0] or None)
+            toml.set_value(table, "models", None)
+            toml.set_value(table, "model", (models or [""])[0] or None)
         own = table.get("by_model", {})
         for name in [str(name) for name in own]:
             if models != [""] and models and name not in names_of(models):
@@ -418,38 +425,8 @@ class _Secrets:
             self._folder.rmdir()
 
 
-def _texts(document: Any) -> set[str]:
-    """All strings of a document."""
-    if isinstance(document, Mapping):
-        return set().union(*map(_texts, document.values()))
-    if isinstance(document, list):
-        return set().union(*map(_texts, document))
-    return {str(document)} if isinstance(document, str) else set()
-
-
-def _parsed(text: str) -> Any:
-    check_shape(text, "the file")
-    try:
-        return tomlkit.parse(text)
-    except (TOMLKitError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise SettingsError("the file is not TOML at the moment: mend it by hand first") from error
-
-
 def _tables(document: Any) -> list[Any]:
     return list(document.get("camera", []))
-
-
-def _find(document: Any, name: str, kind: str = "camera") -> Any:
-    for table in document.get(kind, []):
-        if table.get("name") == name:
-            return table
-    raise SettingsError(f"there is no {kind} {name!r} in the file")
-
-
-def _append(document: Any, kind: str, table: Any) -> None:
-    if kind not in document:
-        document.append(kind, tomlkit.aot())
-    document[kind].append(table)
 
 
 def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
@@ -554,10 +531,12 @@ def _fill(
         _fill_address(table, change, before or "", defaults, keep, local)
     if change.fps is not None and (wrong := FPS.wrong(change.fps)) is not None:
         raise SettingsError(f"fps: {wrong}")
-    _set(table, "fps", change.fps)
-    _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
+    toml.set_value(table, "fps", change.fps)
+    toml.set_value(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
     _fill_people(table, change, defaults)
-    _set(table, "region", None if change.region is None else [round(part, 4) for part in change.region])
+    toml.set_value(
+        table, "region", None if change.region is None else [round(part, 4) for part in change.region]
+    )
     _fill_places(table, change)
     if len(table.get("models", ())) > 1 or change.by_model is not None:
         _fill_by_model(table, change.by_model or {})
@@ -569,14 +548,14 @@ def _fill_people(table: Any, change: Change, defaults: Any) -> None:
     """Write whether any motion is counted, whether each person is judged, and what is kept of the frames."""
     usual = bool(defaults.get("count", False))
     if change.count is not None and change.count != bool(table.get("count", usual)):
-        _set(table, "count", change.count if change.count != usual else None)
+        toml.set_value(table, "count", change.count if change.count != usual else None)
     if change.per_person is not None:
         if change.per_person not in PER_PERSON:
             why_not = no_such_key(change.per_person, tuple(PER_PERSON), what="choice")
             raise SettingsError(f"per_person: {why_not}")
-        _set(table, "per_person", PER_PERSON[change.per_person])
+        toml.set_value(table, "per_person", PER_PERSON[change.per_person])
     if change.privacy is not None:
-        _set(table, "privacy", change.privacy or None)
+        toml.set_value(table, "privacy", change.privacy or None)
 
 
 def _fill_places(table: Any, change: Change) -> None:
@@ -589,7 +568,7 @@ def _fill_places(table: Any, change: Change) -> None:
         _fill_tables(table, "zone", zones)
         included = [one["name"] for one in zones if not one.get("exclude") and one.get("mask", True)]
         only = None if change.only is None else [name for name in included if name in change.only]
-        _set(table, "only", only if only and len(only) < len(included) else None)
+        toml.set_value(table, "only", only if only and len(only) < len(included) else None)
     if change.lines is not None:
         _fill_tables(table, "line", change.lines)
 
@@ -598,13 +577,15 @@ def _fill_tables(table: Any, key: str, wanted: Sequence[Mapping[str, Any]]) -> N
     before = {str(one.get("name")): one for one in table.get(key, [])}
     if [dict(one) for one in table.get(key, [])] == [dict(one) for one in wanted]:
         return
-    tables = tomlkit.aot()
+    tables = toml.tables()
     for one in wanted:
-        own = before.get(str(one.get("name")), tomlkit.table())
+        own = before.get(str(one.get("name")), toml.table())
         for name in [name for name in own if name not in one]:
             del own[name]
         for name, value in one.items():
-            _set(own, name, [list(point) for point in value] if name in ("corners", "ends") else value)
+            toml.set_value(
+                own, name, [list(point) for point in value] if name in ("corners", "ends") else value
+            )
         tables.append(own)
     if key in table:
         del table[key]
@@ -622,27 +603,18 @@ def _fill_rule(table: Any, rule: Mapping[str, Any]) -> None:
         if key == "enabled" and value is not False:
             value = None
         if isinstance(value, Mapping):
-            given = {name: one for name, one in value.items() if one not in (None, [])}
-            short = {
-                name: one[0] if isinstance(one, list) and len(one) == 1 else one
-                for name, one in given.items()
-            }
-            inline = tomlkit.inline_table()
-            inline.update(short)
-            value = short["label"] if set(short) == {"label"} else inline
-        _set(table, key, value or None if key == "timezone" else value)
+            value = pattern_value(value)
+        toml.set_value(table, key, value or None if key == "timezone" else value)
 
 
 def _rename_in_rules(document: Any, before: str, now: str) -> None:
-    """Let the rules about a camera follow its new name."""
-    for rule in document.get("rule", []) if before != now else ():
+    """Let the rules and profiles about a camera follow its new name."""
+    if before == now:
+        return
+    for rule in document.get("rule", []):
         for pattern in (rule.get("when"), rule.get("then")):
-            if isinstance(pattern, MutableMapping) and "camera" in pattern:
-                names = pattern["camera"]
-                if names == before:
-                    pattern["camera"] = now
-                elif isinstance(names, list):
-                    pattern["camera"] = [now if name == before else name for name in names]
+            rename_in_pattern(pattern, before, now)
+    rename_camera(document, before, now)
 
 
 def _fill_by_model(table: Any, thresholds: Mapping[str, Mapping[str, float]]) -> None:
@@ -651,12 +623,12 @@ def _fill_by_model(table: Any, thresholds: Mapping[str, Mapping[str, float]]) ->
         if "by_model" not in table:
             if not values:
                 continue
-            table["by_model"] = tomlkit.table(is_super_table=True)
+            table["by_model"] = toml.table(header=False)
         own = table["by_model"]
         if model not in own:
             if not values:
                 continue
-            own[model] = tomlkit.table()
+            own[model] = toml.table()
         _fill_thresholds(own[model], values)
         if not own[model]:
             del own[model]
@@ -671,7 +643,7 @@ def _fill_thresholds(table: Any, thresholds: Mapping[str, float]) -> None:
     for key in THRESHOLDS:
         if key in thresholds and (wrong := LIMITS[key].wrong(thresholds[key])) is not None:
             raise SettingsError(f"{key}: {wrong}")
-        _set(table, key, None if key not in thresholds else float(thresholds[key]))
+        toml.set_value(table, key, None if key not in thresholds else float(thresholds[key]))
 
 
 def _fill_address(
@@ -755,11 +727,3 @@ def _write_address(table: Any, address: str, keep: Keep) -> None:
 def _unescaped(text: str) -> str:
     """A string of the file: ``$$`` is a dollar."""
     return text.replace("$$", "$")
-
-
-def _set(table: Any, key: str, value: Any) -> None:
-    if value is None:
-        if key in table:
-            del table[key]
-    elif key not in table or table[key] != value:
-        table[key] = value

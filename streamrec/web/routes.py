@@ -148,12 +148,13 @@ def _routers(context: PageContext) -> list[APIRouter]:
     if context.cameras_file is not None:
         from streamrec.web.cameras_editor import CamerasEditor
         from streamrec.web.discovery_routes import discovery_routes
+        from streamrec.web.profile_routes import profile_routes
         from streamrec.web.settings_routes import settings_routes
 
         routers.append(discovery_routes(context.live, context.local))
-        routers.append(
-            settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ, context.local))
-        )
+        editor = CamerasEditor(context.cameras_file, os.environ, context.local)
+        routers.append(settings_routes(context.live, editor))
+        routers.append(profile_routes(context.live, editor))
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 

@@ -139,6 +139,14 @@ class EventCorrectionJson(BaseModel):
     made: datetime
 
 
+class ForecastJson(BaseModel):
+    """A reading against its forecast."""
+
+    channel: int = Field(description="its number in the row, from 0")
+    reading: float
+    expected: float = Field(description="what was forecast")
+
+
 class EventJson(BaseModel):
     """One event, running or over."""
 
@@ -167,6 +175,7 @@ class EventJson(BaseModel):
     based_on: list[str] = Field(
         default=[], description="of a rule's: the ids of the events that it is based on"
     )
+    forecast: ForecastJson | None = Field(default=None, description="of an anomaly; null: of no forecast")
     decision: str = Field(
         default="deliver", description="whether receivers are notified of it: deliver, keep or hold"
     )

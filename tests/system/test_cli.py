@@ -216,7 +216,7 @@ class TestRun:
         with receiving() as receiver:
             url = f"http://127.0.0.1:{receiver.port}/hook"
             file.write_text(f'[[webhook]]\nurl = "{url}"\nsecret = "${{HOOK}}"\n')
-            run = streamrec("run", clip, "-m", tmp_path / "sure.safetensors", "--no-show", "--after", file)
+            run = streamrec("run", clip, "-m", tmp_path / "sure.safetensors", "--no-show", "--settings", file)
             assert run.returncode == 0, run.stderr
             sent = receiver.wait(2)
         assert [(body["event"], body["data"]["label"]) for body in sent] == [
@@ -278,7 +278,7 @@ class TestMistakes:
 
     def test_a_wrong_key_in_what_is_to_happen(self, main_here, clip, tiny_file, tmp_path):
         (tmp_path / "after.toml").write_text('[[webhok]]\nurl = "https://example.org"\n')
-        run = main_here("run", clip, "-m", tiny_file, "--after", tmp_path / "after.toml")
+        run = main_here("run", clip, "-m", tiny_file, "--settings", tmp_path / "after.toml")
         assert_refused(run, "after.toml: webhok: there is no such key; did you mean webhook")
 
     def test_lines_that_cannot_be_written(self, main_here, clip, tiny_file):

@@ -437,7 +437,7 @@ class TestChanges:
             path.unlink()
             for says, make in {
                 "is a directory": path.mkdir,
-                "it is a pipe into which nobody writes": lambda: os.mkfifo(path),
+                "it is a pipe into which no program writes": lambda: os.mkfifo(path),
                 "it is a device": lambda: path.symlink_to("/dev/zero"),
                 "too many levels of symbolic links": lambda: path.symlink_to(path),
                 "larger than": lambda: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**30),

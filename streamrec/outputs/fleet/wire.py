@@ -16,7 +16,7 @@ from streamrec.events.repetitions import CountState
 from streamrec.outputs.fleet.records import Batch, CameraStatus
 from streamrec.outputs.history.records import DECIDED, Entry, Kind, RemoteResult
 from streamrec.pipeline.snapshot import CameraSnapshot
-from streamrec.types import ActionEnded, ActionStarted, Frame, ModelResult, Person, Prediction
+from streamrec.types import ActionEnded, ActionStarted, Forecast, Frame, ModelResult, Person, Prediction
 
 
 def _frame(height: int, width: int, index: int, timestamp: float, segment: int, source: str) -> Frame:
@@ -38,7 +38,7 @@ _ENTRY = Form(
 
 PACKER = Packer(
     (
-        ActionEnded, ActionStarted, Batch, CameraSnapshot, CameraStatus, CountState, EventState, Kind,
+        ActionEnded, ActionStarted, Batch, CameraSnapshot, CameraStatus, CountState, EventState, Forecast, Kind,
         ModelResult, OccupancyState, Person, Prediction, Recurrence, RecurrenceState, RemoteResult, Side, Spell,
         State, Track,
     ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from streamrec.outputs.history.records import Announcement, Kind, Message
@@ -16,14 +17,25 @@ _COLUMNS = "receiver, id, kind, made, body, attempts, due"
 _ALL = f"{_COLUMNS}, held"
 
 
+Wants = Callable[[dict[str, Any]], bool]  # whether a receiver wants a message, by its JSON
+
+
 def enqueue(
-    connection: sqlite3.Connection, receivers: Iterable[str], announcement: Announcement, now: float
+    connection: sqlite3.Connection,
+    receivers: Iterable[str],
+    announcement: Announcement,
+    now: float,
+    wants: Mapping[str, Wants] = MappingProxyType({}),
 ) -> None:
-    """Queue an announcement for each receiver, within the transaction that writes the event."""
-    receivers = tuple(receivers)
+    """Queue an announcement for each receiver that wants it, within the transaction that writes the event.
+
+    What is not queued need not be taken out again, by a transaction for which the next event would wait.
+    """
+    given = announcement.to_dict()
+    receivers = [name for name in receivers if name not in wants or wants[name](given)]
     if not receivers:
         return
-    body = json.dumps(announcement.to_dict(), ensure_ascii=False, allow_nan=False)
+    body = json.dumps(given, ensure_ascii=False, allow_nan=False)
     for receiver in receivers:
         connection.execute(
             "INSERT OR IGNORE INTO outbox (receiver, id, kind, made, body) VALUES (?, ?, ?, ?, ?)",

@@ -27,6 +27,9 @@ class HistoryPictures:
         self._later, self._select = later, select
         self._lock = threading.Lock()
         self._decided: OrderedDict[str, None] | None = None  # ids of events; None: no pictures are made
+        self._unwritten: dict[
+            str, bytes
+        ] = {}  # by the event's id; no message waits until they are on the disk
 
     def expect(self) -> None:
         """Pictures are made from now on: ``decide`` is called for each event that begins."""
@@ -46,11 +49,14 @@ class HistoryPictures:
         return self._decided is not None and id not in self._decided
 
     def keep(self, id: str, jpeg: bytes, then: Callable[[Entry], object] = lambda entry: None) -> None:
-        """Keep the picture of an event; returns at once, after ``History.start``.
+        """Keep the picture of an event; returns at once, after ``History.start``, and ``get`` has it then.
 
         ``then`` is called with the event, as it is on the disk, when the picture is there too.
         """
         found: list[Entry] = []
+        with self._lock:
+            self._unwritten[id] = jpeg
+        self.decide(id)
 
         def write(connection: sqlite3.Connection) -> tuple[Announcement, ...]:
             found.clear()
@@ -62,7 +68,8 @@ class HistoryPictures:
             return ()
 
         def kept() -> None:
-            self.decide(id)
+            with self._lock:
+                self._unwritten.pop(id, None)
             for entry in found:
                 then(entry)
 
@@ -70,6 +77,10 @@ class HistoryPictures:
 
     def get(self, id: str) -> bytes | None:
         """The picture of an event; None where there is none."""
+        with self._lock:
+            unwritten = self._unwritten.get(id)
+        if unwritten is not None:
+            return unwritten
         rows = self._select("SELECT jpeg FROM picture WHERE id = ? AND typeof(jpeg) = 'blob'", (id,))
         return rows[0][0] if rows else None
 

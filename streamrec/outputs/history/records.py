@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from streamrec.types import Result
+from streamrec.types import Forecast, Result
 
 
 class Outcome(StrEnum):
@@ -74,6 +74,8 @@ class Entry:
     zone: str | None = None  # in which it began; None: in none, or the camera has no zones
     rule: str | None = None  # the rule that reports it; None: a model, a line or the counter does
     based_on: tuple[str, ...] = ()  # of a rule's: the ids of the events that it is based on
+    # Of an anomaly: the number of the channel, its reading when it began, and what was forecast; None: of no forecast.
+    forecast: Forecast | None = None
     decision: Outcome = Outcome.deliver  # whether receivers are notified of it, as in ``Decision``
     decided_by: str | None = None
     reason: str | None = None
@@ -101,6 +103,7 @@ class Entry:
         values["confidence"] = round(self.confidence, 4)
         values["decision"] = str(self.decision)
         values["based_on"] = list(self.based_on)
+        values["forecast"] = None if self.forecast is None else self.forecast.to_dict()
         values["box"] = None if self.box is None else list(self.box)
         values["keypoints"] = None if self.keypoints is None else [list(one) for one in self.keypoints]
         return values

@@ -11,10 +11,11 @@ from typing import Any
 from streamrec.events.people.detections import KEYPOINTS
 from streamrec.outputs.history.records import Entry, Judgment, Outcome
 from streamrec.outputs.history.tables import SOUND
+from streamrec.types import Forecast
 
 COLUMNS = (
     "id, camera, model, label, started, ended, timestamp, confidence, repetitions, interrupted, "
-    "clip, clip_started, thumbnail, person, box, keypoints, zone, rule, based_on, "
+    "clip, clip_started, thumbnail, person, box, keypoints, zone, rule, based_on, forecast, "
     "decision, decided_by, reason, held_until, judgment, opinion, judged_by"
 )
 
@@ -50,6 +51,8 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
     """The values of an entry, in the order of ``COLUMNS``."""
     values = {name: as_utf8(getattr(entry, name)) for name in COLUMNS.split(", ")}
     values |= {name: json.dumps(value) if (value := getattr(entry, name)) else None for name in _LISTS}
+    found = entry.forecast
+    values["forecast"] = None if found is None else json.dumps([found.channel, found.reading, found.expected])
     return tuple(values.values())
 
 
@@ -63,6 +66,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
         "decision": _OUTCOMES.get(values["decision"], Outcome.deliver),
         "based_on": tuple(id for id in _listed(values["based_on"]) if isinstance(id, str)),
         "box": _numbers(_listed(values["box"]), 4),
+        "forecast": _forecast(_numbers(_listed(values["forecast"]), 3)),
         "keypoints": tuple(keypoints) if len(keypoints) == KEYPOINTS and None not in keypoints else None,
     }
     return Entry(**values)
@@ -83,6 +87,10 @@ def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
         return None
     fit = all(isinstance(one, int | float) and math.isfinite(one) for one in values)
     return tuple(map(float, values)) if fit else None
+
+
+def _forecast(numbers: tuple[float, ...] | None) -> Forecast | None:
+    return None if numbers is None else Forecast(int(numbers[0]), *numbers[1:])
 
 
 def as_utf8(value: Any) -> Any:

@@ -152,6 +152,7 @@ class History(EventQueries, Closing):
         self.path = self._database.path
         self.in_memory = path is None
         self.receivers = tuple(receivers)
+        self._wants: dict[str, outbox.Wants] = {}
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
         self.pictures = pictures.HistoryPictures(self.later, self._read)
@@ -493,9 +494,8 @@ class History(EventQueries, Closing):
             announcements: tuple[Announcement, ...] = ()
             trouble = ""
             try:
-                self._poll()
                 with self._lock:
-                    announcements = self._work(urgent=True)
+                    announcements = self._work(urgent=True, batches=1)  # announced before the next is written
             except HistoryError as error:
                 trouble = str(error)
             except Exception as error:  # no error may end the thread
@@ -505,6 +505,10 @@ class History(EventQueries, Closing):
                     self._on_committed(announcement)
                 except Exception as error:  # of the callback: the event is kept all the same
                     self._log(f"{self.path}: {type(error).__name__}: {error}")
+            try:
+                self._poll()  # after what has happened was announced
+            except Exception as error:
+                trouble = trouble or str(error)
             if trouble:
                 if trouble != reported:
                     reported = trouble
@@ -558,7 +562,8 @@ class History(EventQueries, Closing):
         with self._lock:
             return self._work(urgent=False)
 
-    def _work(self, *, urgent: bool) -> tuple[Announcement, ...]:
+    def _work(self, *, urgent: bool, batches: float = math.inf) -> tuple[Announcement, ...]:
+        """Write what is pending, at most so many batches of it; the announcements that may be sent now."""
         now = time.monotonic()
         with self._noted:
             beat = bool(self._builder.running) and now - self._beaten >= _BEAT_SECONDS
@@ -574,8 +579,9 @@ class History(EventQueries, Closing):
         announcements: list[Announcement] = []
         try:
             with errors_as_sentences(self.path):
-                while True:
+                while batches > 0:
                     announcements += self._write()
+                    batches -= 1
                     if not self._pending:
                         break
         except HistoryError:
@@ -681,7 +687,7 @@ class History(EventQueries, Closing):
 
     def _enqueue(self, connection: sqlite3.Connection, announcement: Announcement) -> None:
         if announcement.entry.decision is Outcome.deliver:
-            outbox.enqueue(connection, self.receivers, announcement, self._clock())
+            outbox.enqueue(connection, self.receivers, announcement, self._clock(), self._wants)
 
     # -- a file that was deleted, moved away or replaced
 
@@ -771,6 +777,10 @@ class History(EventQueries, Closing):
             coverage.write(connection, watched)
 
     # -- the outbox
+
+    def only(self, receiver: str, wants: outbox.Wants) -> None:
+        """Queue only what this receiver wants, from now on; ``wants`` must not wait or raise."""
+        self._wants = {**self._wants, receiver: wants}
 
     def waiting(self, receiver: str, limit: int = 100, *, held: bool = False) -> list[Message]:
         """The queue of a receiver, the oldest first, whether due or not; ``held``: what is held back instead."""

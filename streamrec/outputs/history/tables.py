@@ -41,6 +41,7 @@ _TABLES = {
     zone TEXT,
     rule TEXT,                  -- the name of the rule that reports it
     based_on TEXT,              -- JSON: ids of events
+    forecast TEXT,              -- JSON: channel, reading, what was forecast
     decision TEXT,              -- whether receivers are notified; NULL: they are
     decided_by TEXT,
     reason TEXT,
@@ -106,6 +107,7 @@ _LATER = {
     "zone": "TEXT",
     "rule": "TEXT",
     "based_on": "TEXT",
+    "forecast": "TEXT",
     "decision": "TEXT",
     "decided_by": "TEXT",
     "reason": "TEXT",

@@ -80,7 +80,7 @@ export function showArming(page) {
   const dialog = h("dialog", { class: "small", "aria-labelledby": "arming-title" }, h("div", { class: "sheet" },
     h("header", {}, h("h2", { id: "arming-title", text: "Arming" }), closeButton(() => dialog.close())),
     sentence, wrong,
-    ...(may ? [h("div", { class: "field" }, h("label", { for: "arm-for", text: "A profile that is chosen lasts" }), span), profiles, h("div", { class: "row" }, follow)] : []),
+    ...(may ? [h("div", { class: "field" }, h("label", { for: "arm-for", text: "A profile that is chosen lasts" }), span), profiles, h("div", { class: "row" }, follow, page.session.editable ? h("a", { href: "#/manage", class: "button", text: "Edit profiles", onclick: () => dialog.close() }) : null)] : []),
     h("p", { class: "soft", text: "What is not armed is in the history all the same, without a notification." }), list));
   let drawn = "";
 

@@ -50,6 +50,9 @@ function opinionOf(event) {
   return judgment && `${judgment}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
 }
 
+/** The reading with which an anomaly began, and what was forecast. */
+const forecastOf = ({ forecast: { reading, expected } }) => `${Number(reading.toPrecision(4))}, forecast ${Number(expected.toPrecision(4))}`;
+
 function rowOf(page, event) {
   const thumb = event.thumbnail
     ? h("img", { src: event.thumbnail, alt: "", loading: "lazy" })
@@ -60,7 +63,7 @@ function rowOf(page, event) {
     h("span", { class: "thumb" }, thumb, play),
     h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null, event.judgment && event.judgment !== "unjudged" ? h("span", { class: "opinion-mark", title: opinionOf(event), text: `2nd opinion: ${OPINIONS[event.judgment] ?? ""}` }) : null),
     h("time", { class: "when", datetime: event.started, text: event.similarity === undefined ? timeOf(event.started) : `${dayOf(event.started)}, ${timeOf(event.started)}` }),
-    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null, notNotified(event) ? h("span", { class: "unsent", title: `Notified: ${notNotified(event)}`, text: event.decision === "hold" ? " · held" : " · not notified" }) : null),
+    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.forecast ? ` · ${forecastOf(event)}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null, notNotified(event) ? h("span", { class: "unsent", title: `Notified: ${notNotified(event)}`, text: event.decision === "hold" ? " · held" : " · not notified" }) : null),
     long);
   if (!event.ended) row.dataset.running = "";
   if (event.correction) row.dataset.verdict = event.correction.verdict;
@@ -308,7 +311,7 @@ export function showEvent(page, first) {
     event = one;
     setText(title, `${seen(page, event)} · ${event.camera}`);
     const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ...(event.rule ? [] : [["Confidence", percent(event.confidence)]]),
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(notNotified(event) ? [["Notified", notNotified(event)]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : []), ...(opinionOf(event) ? [["Second opinion", opinionOf(event)]] : [])];
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.forecast ? [["Reading", forecastOf(event)]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(notNotified(event) ? [["Notified", notNotified(event)]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : []), ...(opinionOf(event) ? [["Second opinion", opinionOf(event)]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];

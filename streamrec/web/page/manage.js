@@ -2,6 +2,7 @@
 
 import { findCamera } from "./discover.js";
 import { placesEditor } from "./places.js";
+import { profilesPanel } from "./profiles.js";
 import { rulesPanel } from "./rules.js";
 import { ask, closeButton, colourOf, counted, disabledWhile, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
 
@@ -41,8 +42,9 @@ export async function manageView(page, main) {
   const list = h("div", { class: "rows" }), problem = h("p", { class: "wrong", role: "alert" });
   const add = h("button", { type: "button", class: "primary", text: "Add a camera", disabled: true, onclick: () => edit(null) });
   const where = h("p", { class: "soft" });
-  const rules = rulesPanel(page, { settings: () => settings, take, failed });
-  main.append(h("div", { class: "head" }, h("h1", { text: "Manage" }), where, h("div", { class: "right" }, add)), problem, list, rules.element);
+  const file = { settings: () => settings, take, failed };
+  const rules = rulesPanel(page, file), profiles = profilesPanel(page, file);
+  main.append(h("div", { class: "head" }, h("h1", { text: "Manage" }), where, h("div", { class: "right" }, add)), problem, list, rules.element, profiles.element);
   let settings = null, left = false;
 
   function take(answer) { settings = answer; show(); }
@@ -64,6 +66,7 @@ export async function manageView(page, main) {
     add.disabled = false; // the dialog needs the models
     setText(where, `Edits ${settings.file}. Comments are kept, and changes made by hand are never overwritten.`);
     rules.show();
+    profiles.show();
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);
       const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, some(camera.zones?.length, "zone"), some(camera.lines?.length, "line"), camera.per_person === "yes" ? "each person" : null, camera.count ? "counts" : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");

@@ -1,6 +1,7 @@
 // Rules over events: their list, and the form that composes one and tries it on the history before it is saved.
 
-import { ask, closeButton, dayOf, duration, h, isQuiet, openDialog, secondsOf, setText, timeOf } from "./dom.js";
+import { ask, closeButton, dayOf, duration, h, openDialog, secondsOf, setText, timeOf } from "./dom.js";
+import { labelsOf, patternEditor, patternOf } from "./patterns.js";
 
 const KINDS = {
   lasts: "lasts longer than", absent: "does not happen for", daily: "does not happen from … to …",
@@ -10,8 +11,6 @@ const UNITS = { s: "seconds", min: "minutes", h: "hours", d: "days" };
 const SPANS = [["1", "the last hour"], ["24", "the last 24 hours"], ["168", "the last 7 days"]];
 
 const kindOf = (rule) => (rule.lasts ? "lasts" : rule.absent ? "absent" : rule.since ? "daily" : rule.then ? "follows" : "often");
-const listOf = (value) => (value === undefined || value === null ? [] : Array.isArray(value) ? value : [value]);
-const patternOf = (given) => (typeof given === "string" || Array.isArray(given) ? { label: listOf(given) } : Object.fromEntries(Object.entries(given ?? {}).map(([key, value]) => [key, listOf(value)])));
 const times = (count) => (count === 1 ? "once" : count === 2 ? "twice" : `${count} times`);
 
 let forms = 0;
@@ -22,35 +21,6 @@ function lengthInput(given, label) {
   const number = h("input", { type: "number", min: 0.1, step: "any", required: true, value: amount, "aria-label": label });
   const select = h("select", { "aria-label": `${label}, unit` }, Object.entries(UNITS).map(([value, text]) => h("option", { value, text, selected: value === unit })));
   return { element: h("div", { class: "length" }, number, select), value: () => `${number.value || 0} ${select.value}` };
-}
-
-/** Which events: actions, and where. */
-function patternEditor(page, settings, given, title, labels) {
-  const id = `pattern-${++forms}`, pattern = patternOf(given);
-  const words = h("datalist", { id: `${id}-labels` }, labels.map((label) => h("option", { value: label })));
-  const action = h("input", { id: `${id}-action`, type: "text", list: words.id, maxlength: 300, autocomplete: "off", placeholder: "any action", value: (pattern.label ?? []).join(", ") });
-  const check = (value, chosen) => h("label", {}, h("input", { type: "checkbox", value, checked: chosen }), ` ${value}`);
-  const cameras = h("div", { class: "checks", role: "group", "aria-label": `${title}: cameras` }, settings.cameras.map((camera) => check(camera.name, (pattern.camera ?? []).includes(camera.name))));
-  const zones = h("div", { class: "checks", role: "group", "aria-label": `${title}: zones` });
-  const inZones = h("div", { class: "field wide" }, h("span", { text: "In zones" }), zones, h("span", { class: "hint", text: "None: anywhere." }));
-  const ticked = (group) => [...group.querySelectorAll("input:checked")].map((box) => box.value);
-  let wanted = pattern.zone ?? [];
-
-  function fillZones() {
-    if (zones.childElementCount) wanted = ticked(zones);
-    const chosen = ticked(cameras);
-    const names = [...new Set(settings.cameras.filter((camera) => !chosen.length || chosen.includes(camera.name)).flatMap((camera) => (camera.zones ?? []).filter((zone) => !zone.exclude).map((zone) => zone.name)))];
-    zones.replaceChildren(...names.map((name) => check(name, wanted.includes(name))));
-    inZones.hidden = names.length === 0;
-  }
-  cameras.addEventListener("change", fillZones);
-  fillZones();
-  return {
-    element: h("fieldset", { class: "pattern" }, h("legend", { text: title }), h("div", { class: "form" },
-      h("div", { class: "field wide" }, h("label", { for: action.id, text: "Action" }), action, words, h("span", { class: "hint", text: "Several with commas between them. Empty: any." })),
-      h("div", { class: "field wide" }, h("span", { text: "On cameras" }), cameras, h("span", { class: "hint", text: "None: any." })), inZones)),
-    value: () => ({ ...(pattern.model ? { model: pattern.model } : {}), label: action.value.split(",").map((word) => word.trim()).filter(Boolean), camera: ticked(cameras), zone: inZones.hidden ? [] : ticked(zones) }),
-  };
 }
 
 /** What the rule would have reported: a sentence, a strip of time and the newest events. */
@@ -110,20 +80,12 @@ export function rulesPanel(page, file) {
         h("button", { type: "button", class: "button danger", text: "Remove", "aria-label": `Remove ${rule.name}`, onclick: () => attempt(async () => { await send("DELETE", { rule: rule.name }); page.toast(`${rule.name} was removed`); add.focus(); }) })))));
   }
 
-  /** The actions that the cameras may report. */
-  function labels() {
-    const words = { people: "occupied", motion: "moving" };
-    const known = page.live.cameras.flatMap((camera) => [...(camera.models ?? [camera]).flatMap((one) => one.labels), ...(camera.lines ?? []).flatMap((line) => [line.forward, line.back].filter(Boolean).map((word) => `${line.name} ${word}`))]);
-    known.push(...file.settings().cameras.flatMap((camera) => camera.zones ?? []).flatMap((zone) => (zone.report ?? []).map((what) => `${zone.name} ${words[what]}`)));
-    return [...new Set([...known.filter((label) => !isQuiet(label)), ...page.recent.events.filter((event) => !event.rule).map((event) => event.label)])].sort();
-  }
-
   function edit(rule) {
-    const settings = file.settings(), id = `rule-${++forms}`, known = labels();
+    const settings = file.settings(), id = `rule-${++forms}`, known = labelsOf(page, settings);
     const name = h("input", { id: `${id}-name`, type: "text", maxlength: 60, required: true, autocomplete: "off", value: rule?.name ?? "" });
     const kind = h("select", { id: `${id}-kind` }, Object.entries(KINDS).map(([value, text]) => h("option", { value, text })));
     kind.value = rule ? kindOf(rule) : "lasts";
-    const when = patternEditor(page, settings, rule?.when, "When this", known), then = patternEditor(page, settings, rule?.then, "Then this", known);
+    const when = patternEditor(settings, rule?.when, "When this", known), then = patternEditor(settings, rule?.then, "Then this", known);
     const lengths = { lasts: lengthInput(rule?.lasts ?? "30 s", "How long"), absent: lengthInput(rule?.absent ?? "2 h", "How long"), follows: lengthInput(rule?.within ?? "1 min", "Within"), often: lengthInput(rule?.within ?? "1 h", "Within") };
     const clock = (value, label) => h("input", { type: "time", value, "aria-label": label, required: true });
     const since = clock(rule?.since ?? "08:00", "From"), by = clock(rule?.by ?? "10:00", "To");

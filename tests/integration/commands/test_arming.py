@@ -53,7 +53,7 @@ def test_a_running_process_is_asked_and_answers(folder, said):
     assert said("snooze", "dor", "5") == (2, "streamrec: dor: there is no such camera; did you mean door?\n")
     assert said("snooze", "door", "0", "--label", "fight")[0] == 0
     assert said("set", "schedule") == (0, "armed: the usual one\n  door: armed\n")
-    assert said("status", "-f", "events.db") == said("status")
+    assert said("status", "--settings", "events.db") == said("status")
     watching.dispatcher.close()
 
 
@@ -83,10 +83,10 @@ def test_a_history_alone_knows_its_own_cameras_and_labels(folder, said):
     watching = Watching(folder / "events.db", ByLabel())
     watching.happens("fight")
     watching.dispatcher.close()
-    assert said("snooze", "door", "5", "--label", "fight", "-f", "events.db")[0] == 0
+    assert said("snooze", "door", "5", "--label", "fight", "--settings", "events.db")[0] == 0
     for words in (("dor",), ("door", "5", "--label", "figth")):
-        code, text = said("snooze", *words, "-f", "events.db")
-        assert code == 2 and text.endswith("; --file cameras.toml names all there are\n")
+        code, text = said("snooze", *words, "--settings", "events.db")
+        assert code == 2 and text.endswith("; --settings cameras.toml names all there are\n")
 
 
 def test_events_that_run_elsewhere_are_left_alone(folder, said):
@@ -101,9 +101,9 @@ def test_events_that_run_elsewhere_are_left_alone(folder, said):
 def test_mistakes_are_one_sentence(folder, said, monkeypatch):
     assert "keeps one where cameras.toml has [arming] or [history]" in said("status")[1]
     (folder / "notes.db").write_text("no database")
-    assert said("status", "-f", "notes.db")[0] == 2
+    assert said("status", "--settings", "notes.db")[0] == 2
     History(folder / "events.db").close()
-    assert "give --file cameras.toml" in said("set", "home", "-f", "events.db")[1]
+    assert "give --settings cameras.toml" in said("set", "home", "--settings", "events.db")[1]
     assert "give one of them" in said("set", "home", "--for", "5", "--until-schedule")[1]
     for words in (("set", "home", "--for", "nan"), ("set", "home", "--for", "-1"), ("snooze", "door", "x")):
         assert said(*words)[0] == 2
@@ -119,4 +119,4 @@ def test_another_programs_file_is_refused(folder, said):
     connection = sqlite3.connect(folder / "other.db")
     connection.execute("CREATE TABLE mine (x)")
     connection.close()
-    assert "is no history of streamrec's" in said("status", "-f", "other.db")[1]
+    assert "is no history of streamrec's" in said("status", "--settings", "other.db")[1]

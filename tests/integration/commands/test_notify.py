@@ -40,9 +40,9 @@ def test_each_receiver_says_whether_it_took_a_test(file, main_here, tmp_path):  
 
 def test_a_receiver_that_is_not_there_is_a_mistake(file, main_here, tmp_path):  # noqa: F811
     path, _ = file
-    done = main_here("notify", "test", "phone", "--cameras", path)
+    done = main_here("notify", "test", "phone", "--settings", path)
     assert done.returncode == 2
     assert done.stderr == "streamrec: there is no receiver 'phone'; there are ntfy 127.0.0.1, ntfy wrong\n"
     path.write_text("")
-    assert main_here("notify", "test", "--cameras", path).returncode == 2
-    assert main_here("notify", "test", "--cameras", tmp_path / "none.toml").returncode == 2
+    assert main_here("notify", "test", "--settings", path).returncode == 2
+    assert main_here("notify", "test", "--settings", tmp_path / "none.toml").returncode == 2

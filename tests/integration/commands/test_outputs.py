@@ -95,7 +95,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
         "run clips/wave --jsonl clips/wave/0.mp4",
         "run clips/wave --evidence clips/wave",
         "run film.mp4 --model tiny.safetensors --jsonl same.safetensors",
-        "run film.mp4 --after after.toml --jsonl after.toml",
+        "run film.mp4 --settings after.toml --jsonl after.toml",
         "watch cameras.toml --jsonl cameras.toml",
         "watch cameras.toml --jsonl link.mp4",
         "watch cameras.toml --history film.mp4",

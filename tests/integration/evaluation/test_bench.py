@@ -31,7 +31,7 @@ def video(tmp_path_factory):
 
 def test_every_stage_and_rate_is_measured(report):
     assert set(report.stages) == {
-        "decode", "decode, nobody looks", "ring buffer", "pace", "transform", "encoder and head", "events",
+        "decode", "decode, not shown", "ring buffer", "pace", "transform", "encoder and head", "events",
         "overlay", "JSON Lines", "video file, in a thread of its own",
     }  # fmt: skip
     assert set(report.rates) == {"engine", "engine, batch of 8", "decoder", "memory", "file", "8 files"}

@@ -70,6 +70,33 @@ def test_a_message_waits_for_its_picture_and_for_no_other(history):
     assert history.pictures.get(hall.event) is None
 
 
+def test_a_message_goes_with_its_picture_before_that_is_on_the_disk(history):
+    hurried, written = threading.Event(), []
+    (one,) = history.note(result(1, start(1)))
+    with PictureMaker(
+        history.pictures,
+        lambda camera: Privacy.full,
+        ready=hurried.set,
+        made=lambda entry, jpeg: written.append(entry.id),
+    ) as maker:
+        maker.write(result(1, start(1)), (one,))
+        assert hurried.wait(20)
+        assert not history.pictures.is_awaited(one.entry.id) and not history.pictures.has(one.entry.id)
+        jpeg = history.pictures.get(one.entry.id)
+        history.start(lambda announcement: None)
+        assert history.drain(20)
+    assert jpeg.startswith(b"\xff\xd8") and history.pictures.get(one.entry.id) == jpeg
+    assert history.pictures._unwritten == {} and written == [one.entry.id]
+
+
+def test_what_a_receiver_does_not_want_is_not_queued(history):
+    history.only("phone", lambda body: body["data"]["label"] == "fall")
+    history.record(result(1, start(1)))
+    history.record(result(2, start(2, "fall")))
+    assert [message.kind for message in history.waiting("phone")] == ["started"]
+    assert "fall" in history.waiting("phone")[0].body
+
+
 def test_where_no_pictures_are_made_no_message_waits(history):
     history.record(result(1, start(1)))
     (message,) = history.waiting("phone")

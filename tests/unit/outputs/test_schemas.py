@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from streamrec import ActionEnded, ActionStarted, Frame, JsonLines, Prediction, Result
 from streamrec.commands.app import app
 from streamrec.outputs.history.records import Announcement, Entry, Kind
-from streamrec.types import Health, ModelResult, Person, SourceState
+from streamrec.types import Forecast, Health, ModelResult, Person, SourceState
 from tests.helpers.paths import ROOT
 
 
@@ -58,7 +58,7 @@ def written(*, clock=None) -> list[dict]:
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))
         both = ModelResult("hands", says, 2), ModelResult("legs", says)
         seen = (
-            ActionStarted("wave", 0.0, 0.8, model="hands"),
+            ActionStarted("wave", 0.0, 0.8, model="hands", forecast=Forecast(0, 80.0, 2.04)),
             ActionEnded("squat", 1.0, 0.0, 0.9, model="legs"),
         )
         lines.write(Result(frame, says, seen, models=both))

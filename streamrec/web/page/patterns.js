@@ -1,0 +1,45 @@
+// Which events are meant, by rules and profiles: a form of actions, cameras and zones.
+
+import { h, isQuiet } from "./dom.js";
+
+const REPORTS = { people: "occupied", motion: "moving" };
+const listOf = (value) => (value === undefined || value === null ? [] : Array.isArray(value) ? value : [value]);
+export const patternOf = (given) => (typeof given === "string" || Array.isArray(given) ? { label: listOf(given) } : Object.fromEntries(Object.entries(given ?? {}).map(([key, value]) => [key, listOf(value)])));
+
+let forms = 0;
+
+/** The actions that the cameras may report. */
+export function labelsOf(page, settings) {
+  const known = page.live.cameras.flatMap((camera) => [...(camera.models ?? [camera]).flatMap((one) => one.labels), ...(camera.lines ?? []).flatMap((line) => [line.forward, line.back].filter(Boolean).map((word) => `${line.name} ${word}`))]);
+  known.push(...settings.cameras.flatMap((camera) => camera.zones ?? []).flatMap((zone) => (zone.report ?? []).map((what) => `${zone.name} ${REPORTS[what]}`)));
+  return [...new Set([...known.filter((label) => !isQuiet(label)), ...page.recent.events.filter((event) => !event.rule).map((event) => event.label)])].sort();
+}
+
+/** A form of which events are meant: actions, and where. */
+export function patternEditor(settings, given, title, labels) {
+  const id = `pattern-${++forms}`, pattern = patternOf(given);
+  const words = h("datalist", { id: `${id}-labels` }, labels.map((label) => h("option", { value: label })));
+  const action = h("input", { id: `${id}-action`, type: "text", list: words.id, maxlength: 300, autocomplete: "off", placeholder: "any action", value: (pattern.label ?? []).join(", ") });
+  const check = (value, chosen) => h("label", {}, h("input", { type: "checkbox", value, checked: chosen }), ` ${value}`);
+  const cameras = h("div", { class: "checks", role: "group", "aria-label": `${title}: cameras` }, settings.cameras.map((camera) => check(camera.name, (pattern.camera ?? []).includes(camera.name))));
+  const zones = h("div", { class: "checks", role: "group", "aria-label": `${title}: zones` });
+  const inZones = h("div", { class: "field wide" }, h("span", { text: "In zones" }), zones, h("span", { class: "hint", text: "None: anywhere." }));
+  const ticked = (group) => [...group.querySelectorAll("input:checked")].map((box) => box.value);
+  let wanted = pattern.zone ?? [];
+
+  function fillZones() {
+    if (zones.childElementCount) wanted = ticked(zones);
+    const chosen = ticked(cameras);
+    const names = [...new Set(settings.cameras.filter((camera) => !chosen.length || chosen.includes(camera.name)).flatMap((camera) => (camera.zones ?? []).filter((zone) => !zone.exclude).map((zone) => zone.name)))];
+    zones.replaceChildren(...names.map((name) => check(name, wanted.includes(name))));
+    inZones.hidden = names.length === 0;
+  }
+  cameras.addEventListener("change", fillZones);
+  fillZones();
+  return {
+    element: h("fieldset", { class: "pattern" }, h("legend", { text: title }), h("div", { class: "form" },
+      h("div", { class: "field wide" }, h("label", { for: action.id, text: "Action" }), action, words, h("span", { class: "hint", text: "Several with commas between them. Empty: any." })),
+      h("div", { class: "field wide" }, h("span", { text: "On cameras" }), cameras, h("span", { class: "hint", text: "None: any." })), inZones)),
+    value: () => ({ ...(pattern.model ? { model: pattern.model } : {}), label: action.value.split(",").map((word) => word.trim()).filter(Boolean), camera: ticked(cameras), zone: inZones.hidden ? [] : ticked(zones) }),
+  };
+}
