@@ -1,6 +1,6 @@
 // Which events are meant, by rules and profiles: a form of actions, cameras and zones.
 
-import { h, isQuiet } from "./dom.js";
+import { h, isQuiet, setText } from "./dom.js";
 
 const REPORTS = { people: "occupied", motion: "moving" };
 const listOf = (value) => (value === undefined || value === null ? [] : Array.isArray(value) ? value : [value]);
@@ -24,6 +24,12 @@ export function patternEditor(settings, given, title, labels) {
   const cameras = h("div", { class: "checks", role: "group", "aria-label": `${title}: cameras` }, settings.cameras.map((camera) => check(camera.name, (pattern.camera ?? []).includes(camera.name))));
   const zones = h("div", { class: "checks", role: "group", "aria-label": `${title}: zones` });
   const inZones = h("div", { class: "field wide" }, h("span", { text: "In zones" }), zones, h("span", { class: "hint", text: "None: anywhere." }));
+  const unknown = h("span", { class: "hint", role: "status" });
+  const wordsOf = () => action.value.split(",").map((word) => word.trim()).filter(Boolean);
+  action.addEventListener("input", () => {
+    const odd = labels.length ? wordsOf().filter((word) => !labels.includes(word)) : [];
+    setText(unknown, odd.length ? `No camera reports this now: ${odd.join(", ")}` : "");
+  });
   const ticked = (group) => [...group.querySelectorAll("input:checked")].map((box) => box.value);
   let wanted = pattern.zone ?? [];
 
@@ -38,8 +44,8 @@ export function patternEditor(settings, given, title, labels) {
   fillZones();
   return {
     element: h("fieldset", { class: "pattern" }, h("legend", { text: title }), h("div", { class: "form" },
-      h("div", { class: "field wide" }, h("label", { for: action.id, text: "Action" }), action, words, h("span", { class: "hint", text: "Several with commas between them. Empty: any." })),
+      h("div", { class: "field wide" }, h("label", { for: action.id, text: "Action" }), action, words, h("span", { class: "hint", text: "Several with commas between them. Empty: any." }), unknown),
       h("div", { class: "field wide" }, h("span", { text: "On cameras" }), cameras, h("span", { class: "hint", text: "None: any." })), inZones)),
-    value: () => ({ ...(pattern.model ? { model: pattern.model } : {}), label: action.value.split(",").map((word) => word.trim()).filter(Boolean), camera: ticked(cameras), zone: inZones.hidden ? [] : ticked(zones) }),
+    value: () => ({ ...(pattern.model ? { model: pattern.model } : {}), label: wordsOf(), camera: ticked(cameras), zone: inZones.hidden ? [] : ticked(zones) }),
   };
 }

@@ -34,6 +34,7 @@ def managed(open_page, tmp_path):
 def test_a_profile_and_its_times_are_made_by_keyboard_and_removed(managed, look):  # noqa: F811
     page, path = managed
     arming = lambda: tomllib.loads(path.read_text())["arming"]  # noqa: E731
+    page.actors["door"].show(label="wave")  # its labels are known then
     tab = look(f"{page.url}/#/manage", height=1000, allow="422")
     tab.get_by_text("Armed: action on garden; fall").wait_for()
     add = tab.get_by_role("button", name="Add a profile")
@@ -44,7 +45,9 @@ def test_a_profile_and_its_times_are_made_by_keyboard_and_removed(managed, look)
     dialog.get_by_label("Action", exact=True).fill("fall")
     dialog.get_by_role("button", name="Add further events").press("Enter")
     tab.keyboard.type("fight, wave")
-    dialog.get_by_role("group", name="Events 2").get_by_label("door").check()
+    second = dialog.get_by_role("group", name="Events 2")
+    second.get_by_text("No camera reports this now: fight", exact=True).wait_for()
+    second.get_by_label("door").check()
     shot(tab, "profile")
     dialog.get_by_role("button", name="Add", exact=True).press("Enter")
     wait_for(lambda: len(arming()["profile"]) == 2)
