@@ -111,6 +111,10 @@ class Translator(nn.Module):
             recall=False,
         )
         self.reader = ActionModel(config)
+        for (
+            layer
+        ) in self.reader.encoder.layers:  # a batch has one length, so that its statistics would be of that
+            layer.norm = nn.LayerNorm(layer.norm.num_features)
         self.decoder = AttentionDecoder(1 + len(self.symbols), size, size)
 
     def frames(self, sentences: Sequence[str]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import pytest
@@ -17,10 +18,7 @@ PAIRS = [("i ran.", "我跑了。"), ("i won!", "我赢了。"), ("hello.", "你
 @pytest.fixture(scope="module")
 def translator() -> Translator:
     torch.manual_seed(0)
-    made = Translator(PAIRS, size=16).eval()
-    for layer in made.reader.encoder.layers:  # as training leaves it
-        layer.norm.running_mean.uniform_(-0.1, 0.1)
-    return made
+    return Translator(PAIRS, size=16).eval()
 
 
 def test_characters_one_by_one_and_whole_sentences_are_read_alike(translator):
@@ -66,6 +64,17 @@ def test_what_is_written_ends_at_the_edge_and_the_weights_have_a_row_for_each_sy
     rows, weights = decoder.write(read, 6)
     assert rows == [[], []]
     assert weights.shape == (2, 0, 5)
+
+
+def test_how_a_sentence_is_read_in_training_does_not_depend_on_its_batch(translator):
+    reader = copy.deepcopy(translator.reader).train()
+    for module in reader.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    with torch.no_grad():
+        alone, _ = translator.reader(translator.frames(["i ran."]))
+        together, _ = reader(translator.frames(["i ran.", "hello."]))
+    assert_close(together[:1], alone, 1e-5)
 
 
 def test_padding_behind_a_translation_changes_no_loss(translator):
