@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/translation"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--picture", type=Path, help="an SVG of the attention of one sentence")
     parser.add_argument("--sentence", default="i want a new car.", help="that sentence")

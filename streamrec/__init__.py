@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streamrec.nn.config import ModelConfig
     from streamrec.nn.model import CNNLSTM, ActionModel
     from streamrec.nn.signals import SignalTransform
+    from streamrec.nn.sound import SoundTransform
     from streamrec.nn.transforms import Transform
     from streamrec.nn.translator import Translator
     from streamrec.outputs.history.store import History
@@ -73,6 +74,7 @@ _HOMES = {
     "RowSource": "sources.rows",
     "SignalTransform": "nn.signals",
     "Sink": "outputs.sink",
+    "SoundTransform": "nn.sound",
     "Source": "types",
     "State": "core.state",
     "StreamRecognizer": "runtime.recognizer",
@@ -122,6 +124,7 @@ __all__ = [
     "RowSource",
     "SignalTransform",
     "Sink",
+    "SoundTransform",
     "Source",
     "State",
     "StreamRecognizer",

@@ -17,19 +17,20 @@ from streamrec.errors import WrongValue
 UNKNOWN = "unknown"  # shown instead of a label
 VIDEO = "video"  # a sense: what a stream is of. Its frames are pictures.
 SIGNAL = "signal"  # readings of sensors, or any series of numbers: a row of channels a frame
+SOUND = "sound"  # a hop of samples a frame
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Frame:
-    """One image of one stream, and its time; or one row of readings, of a stream of another sense.
+    """One image of one stream, and its time; or of a stream of another sense one row of readings, one hop of sound.
 
     ``index`` counts all frames of the source, also those that are dropped later. ``timestamp`` is in seconds on the
     source's own clock: media time for a file, time since opening for a camera. ``segment`` grows at every reconnect
-    or seek: state must not cross it.
+    or seek: state must not cross it. Of sound it is the time of the first sample.
     """
 
-    # Of video (H, W, 3) uint8, BGR, as OpenCV gives it; of a signal (C,) float32, a number a channel. ``data`` is the
-    # same, by a name that fits every sense.
+    # Of video (H, W, 3) uint8, BGR, as OpenCV gives it; of a signal (C,) float32, a number a channel; of sound (S,)
+    # float32, samples from -1 to 1. ``data`` is the same, by a name that fits every sense.
     image: np.ndarray
     index: int
     timestamp: float  # seconds on the source's own clock
@@ -49,7 +50,7 @@ class Frame:
 
     @property
     def is_picture(self) -> bool:
-        """Whether it is an image, and not a row of readings."""
+        """Whether it is an image, and not a row of readings or a hop of sound."""
         return self.image.ndim == 3
 
 
@@ -301,8 +302,9 @@ class Source(ABC):
 
     name: str  # as shown to users: no password in it
     live: bool
-    sense: str = VIDEO  # what its frames are: VIDEO or SIGNAL
+    sense: str = VIDEO  # what its frames are: VIDEO, SIGNAL or SOUND
     channels: tuple[str, ...] = ()  # of a signal: names of the numbers of a frame; (): not known (yet)
+    rate: int = 0  # of sound: samples a second; 0: not known (yet)
     secrets: tuple[str, ...] = ()  # of its address: masked in messages
     duration: float | None = None  # seconds; None: unknown or endless
     together: int = (

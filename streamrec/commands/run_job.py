@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.correcting import open_corrections, watched
+from streamrec.commands.listening import MARK
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
 from streamrec.commands.run_terminal import RunTerminal
 from streamrec.commands.wording import describe_health
@@ -22,6 +23,7 @@ from streamrec.outputs.plot import Plots
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
+from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.pipeline.senses import fitted_to
@@ -56,6 +58,7 @@ class RunJob:
     also: Callable[[Result], None] | None = None  # called with each result
     after: DispatchSettings = field(default_factory=DispatchSettings)
     web: WebSettings | None = None
+    listener: Listener | None = None  # what recognizes the sound beside the pictures
 
     def run(self) -> None:
         """Recognize until the source ends, the window is closed, or no reader is left; raises ``StreamrecError``.
@@ -89,7 +92,7 @@ class RunJob:
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
-            plots = Plots()  # of readings, which have no picture
+            plots = Plots(lambda _: source.sense)  # of readings and sound, which have no picture
             for result in played:
                 opened.outputs.write(plots.pictured(result))
                 opened.outputs.tick()
@@ -133,6 +136,9 @@ class _Opened:
             self.written.append(lines.file)
             files.append(lines)
         stack.callback(states.finish)  # before the lines are closed
+        self._sound_states = None
+        if job.listener is not None:
+            self._sound_states = _States(f"{source.name}{MARK}", aside.print_line)
         source.on_health = states.on_health
         stack.enter_context(terminal)
         if job.show is None and no_window and not files:
@@ -143,6 +149,11 @@ class _Opened:
         views: list[View] = []
         model = dispatcher.recorded(job.recognizer)
         self.builder = ResultBuilder(job.recognizer, source.name, count=job.count)
+        configs = dict(configs_of(model))
+        if job.listener is not None:
+            self._listen(job.listener, source, next(iter(configs)), stack)
+            configs[job.listener.name] = job.listener.recognizer.config
+            terminal.log(f"it listens with {job.listener.name}; no sound is kept")
         corrections = open_corrections(job.after, terminal.log, page=job.web is not None)
         if corrections is not None:
             stack.enter_context(corrections)
@@ -150,11 +161,18 @@ class _Opened:
             self.builder.retune(watched(corrections, source.name, model, {}))
             corrections.on_thresholds = lambda camera, settings: self.builder.retune(settings)
         if job.web is not None:
-            page = PageView(job.web, dispatcher, terminal.log, source=source, corrections=corrections)
+            page = PageView(
+                job.web,
+                dispatcher,
+                terminal.log,
+                source=source,
+                sound=job.listener,
+                corrections=corrections,
+            )
             views.append(stack.enter_context(page))
         views += files
         dispatcher.camera(
-            source.name, models=actions_of(configs_of(model), count=job.count is not None), live=source.live
+            source.name, models=actions_of(configs, count=job.count is not None), live=source.live
         )
         if window is not None:
             terminal.log("in the window: e shows where the model looked, q ends")
@@ -164,6 +182,17 @@ class _Opened:
             views.append(CallbackView(job.also))
         self.recognizer = heat.recognizer = Followed(model)
         self.outputs = states.outputs = Outputs(dispatcher, views, terminal=terminal, log=terminal.log)
+        if self._sound_states is not None:
+            self._sound_states.outputs = self.outputs
+
+    def _listen(self, listener: Listener, source: Source, model: str, stack: ExitStack) -> None:
+        """Recognize the sound beside the pictures of this model."""
+        assert self._sound_states is not None
+        self.builder.listening(listener, model)
+        listener.pictures = source
+        listener.on_health = self._sound_states.on_health
+        stack.callback(self._sound_states.finish)
+        stack.callback(listener.close)
 
 
 class _HeatMap:

@@ -13,6 +13,7 @@ from streamrec.events.detector import EventSettings
 from streamrec.events.repetitions import CountSettings
 from streamrec.nn.ood import KnownFeatures, KnownPictures, known_from
 from streamrec.nn.signals import SignalTransform
+from streamrec.nn.sound import SoundTransform
 from streamrec.nn.transforms import InputTransform, Transform
 
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST = 10_000, 200, 10_000  # letters
@@ -43,7 +44,7 @@ OWN_CLASS = "own"  # the encoder of a model whose CNN is a user's own class: its
 TAUGHT = "person-taught"  # of a model that was taught live (``teach``): its file runs by the graph in it too
 FORMAT = 2  # of model files; a file of another one is refused
 # The kinds of transforms other than of images, by the ``kind`` that stands in their files: one of images says none.
-TRANSFORMS: dict[str, type[SignalTransform]] = {"signal": SignalTransform}
+TRANSFORMS: dict[str, type[InputTransform]] = {"signal": SignalTransform, "sound": SoundTransform}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from itertools import groupby, islice
 
 from streamrec.errors import ModelError, need
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.encoders.causal import CausalConv
 from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
 from streamrec.nn.model import ActionModel
 from streamrec.nn.signals import SignalTransform
@@ -111,10 +112,9 @@ class Translator(nn.Module):
             recall=False,
         )
         self.reader = ActionModel(config)
-        for (
-            layer
-        ) in self.reader.encoder.layers:  # a batch has one length, so that its statistics would be of that
-            layer.norm = nn.LayerNorm(layer.norm.num_features)
+        for layer in [*self.reader.encoder.modules()]:
+            if isinstance(layer, CausalConv):  # a batch is of one length, and so would its statistics be
+                layer.add_module("norm", nn.LayerNorm(layer.linear.out_features))
         self.decoder = AttentionDecoder(1 + len(self.symbols), size, size)
 
     def frames(self, sentences: Sequence[str]) -> Tensor:

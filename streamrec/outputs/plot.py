@@ -1,15 +1,20 @@
-"""Plots of signals: what stands where video has its picture, in the window, in videos and on the page."""
+"""Plots of signals, and of how loud a sound is: what stands where video has its picture.
+
+Of sound the level alone is drawn, a number a hop: no spectrum, from which words could be made out again.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
 from streamrec.outputs.overlay import PALETTE, SOFT
-from streamrec.types import Result
+from streamrec.types import SIGNAL, SOUND, Frame, Result
 
 SIZE = (640, 360)  # width and height, pixels
 SECONDS = 6.0  # of the past
@@ -18,6 +23,7 @@ EVERY = 0.1  # seconds of the stream between two plots
 _GROUND = (34, 29, 26)
 _MOST_LINES = 12  # channels that are drawn
 _LEAST_SPAN = 1e-6
+QUIETEST = -60.0  # decibels below full scale
 
 
 @dataclass(slots=True)
@@ -31,7 +37,9 @@ class _Drawn:
 
 
 class Plots:
-    """Gives results of signals a picture: the last seconds or rows of each channel, each on a scale of its own.
+    """Gives results of signals a picture: the last seconds or rows of each channel, on a scale of its own.
+
+    Of sound it is the level. ``sense``: of the source of a name.
 
     >>> from streamrec.types import Frame, Prediction
     >>> prediction = Prediction.of(np.ones(1, np.float32), 0.0, ("walking",))
@@ -40,17 +48,20 @@ class Plots:
     (360, 640, 3)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sense: Callable[[str], str] = lambda source: SIGNAL) -> None:
+        self._sense = sense
         self._drawn: dict[str, _Drawn] = {}
 
     def pictured(self, result: Result) -> Result:
         """The result with a plot for its picture; one that has a picture as it is."""
         if result.frame.is_picture:
             return result
-        return replace(result, frame=replace(result.frame, image=self._plot(result)))
+        frame, limits = result.frame, None
+        if self._sense(frame.source) == SOUND:
+            frame, limits = replace(frame, image=level_of(frame.data)), (QUIETEST, 0.0)
+        return replace(result, frame=replace(frame, image=self._plot(result, frame, limits)))
 
-    def _plot(self, result: Result) -> np.ndarray:
-        frame = result.frame
+    def _plot(self, result: Result, frame: Frame, limits: tuple[float, float] | None) -> np.ndarray:
         drawn = self._drawn.setdefault(frame.source, _Drawn())
         begins = frame.segment != drawn.segment or (drawn.rows and frame.timestamp < drawn.rows[-1][0])
         if begins or (drawn.rows and drawn.rows[-1][1].shape != frame.data.shape):
@@ -64,14 +75,27 @@ class Plots:
         if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
             times = np.array([seconds for seconds, _ in drawn.rows])
             data = np.stack([row for _, row in drawn.rows]) if drawn.rows else np.zeros((0, len(frame.data)))
-            drawn.at, drawn.image = frame.timestamp, plot_of(data, times, frame.timestamp)
+            drawn.at, drawn.image = frame.timestamp, plot_of(data, times, frame.timestamp, limits)
         return drawn.image
 
 
-def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
+def level_of(samples: np.ndarray) -> np.ndarray:
+    """(H,) samples from -1 to 1 -> (1,) float32: decibels of their power, 0 for a sine of full scale.
+
+    >>> level_of(np.zeros(8, np.float32)).tolist(), level_of(np.full(8, 0.5**0.5, np.float32)).round(3).tolist()
+    ([-60.0], [0.0])
+    """
+    power = 2.0 * float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
+    return np.array([min(0.0, max(QUIETEST, 10.0 * math.log10(max(power, 1e-12))))], np.float32)
+
+
+def plot_of(
+    data: np.ndarray, times: np.ndarray, now: float, limits: tuple[float, float] | None = None
+) -> np.ndarray:
     """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last ones, a strip for each channel.
 
-    They reach over the last seconds, or over as long as the last rows took.
+    They reach over the last seconds, or over as long as the last rows took. ``limits``: the least and the greatest
+    value that are drawn; None: those of the readings.
     """
     width, height = SIZE
     image = np.full((height, width, 3), _GROUND, np.uint8)
@@ -84,6 +108,8 @@ def plot_of(data: np.ndarray, times: np.ndarray, now: float) -> np.ndarray:
     strip = height / data.shape[1]
     across = (width - 1) * (1.0 - (now - times) / span_seconds)
     low, high = data.min(0), data.max(0)
+    if limits is not None:
+        low, high = np.full_like(low, limits[0]), np.full_like(high, limits[1])
     span = np.maximum(high - low, _LEAST_SPAN)
     for channel in range(data.shape[1]):
         share = (data[:, channel] - low[channel]) / span[channel]
