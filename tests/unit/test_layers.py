@@ -144,6 +144,7 @@ IMPORTED_IN = {
         "nn.translator",
         "runtime.checkpoint",
         "runtime.explain",
+        "runtime.explain_signals",
         "runtime.export",
         "runtime.load",
         "runtime.people",
