@@ -241,9 +241,12 @@ def alarm_times(
     watched = [label for label in labels if label not in settings.background]
     detector = EventDetector(labels, settings)
     found: dict[str, list[float]] = {label: [] for label in watched}
+    enters = np.array([settings.of(label).enter if label in watched else np.inf for label in labels])
     begins = 0.0
     for recording in footage:
         for part in _active_parts(recording, labels, settings, watched):
+            if not (part.probabilities >= enters).any():  # nothing starts without such a score
+                continue
             for when, event in _started(detector, part):
                 found[event.label].append(begins + when - float(recording.timestamps[0]))
         begins += recording.seconds

@@ -82,8 +82,8 @@ class Plots:
 def level_of(samples: np.ndarray) -> np.ndarray:
     """(H,) samples from -1 to 1 -> (1,) float32: decibels of their power, 0 for a sine of full scale.
 
-    >>> level_of(np.zeros(8, np.float32)).tolist(), level_of(np.full(8, 0.5**0.5, np.float32)).round(3).tolist()
-    ([-60.0], [0.0])
+    >>> [round(float(level_of(np.full(8, one, np.float32))[0]), 2) for one in (0.0, 0.5, 1.0)]
+    [-60.0, -3.01, 0.0]
     """
     power = 2.0 * float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
     return np.array([min(0.0, max(QUIETEST, 10.0 * math.log10(max(power, 1e-12))))], np.float32)

@@ -124,15 +124,17 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
 
 def export_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write what a model file holds as one .onnx file; raises ``ModelError``."""
-    from streamrec.runtime.export import export_graph, export_onnx
+    """Write what a model file holds as one .onnx file: the step graph that it has; raises ``ModelError``."""
+    from streamrec.runtime.exported_file import export_graph
 
     if Path(path).suffix != ".onnx":
         raise ModelError(f"{printable(str(path))}: an exported graph ends in .onnx")
-    if checkpoint.config.is_own:  # only its author has the class
+    if checkpoint.graph is None and not checkpoint.config.is_own:
+        from streamrec.runtime.export import export_onnx
+
+        export_onnx(build_model(checkpoint), path)  # or the reason why it cannot be
+    else:  # of an own one only its author has the class
         export_graph(checkpoint.graph, checkpoint.weights, checkpoint.referred, checkpoint.config, path)
-    else:
-        export_onnx(build_model(checkpoint), path)
 
 
 def checkpoint_of(model: ActionModel | CNNLSTM, name: str = "") -> Checkpoint:

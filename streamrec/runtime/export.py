@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 import sys
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import numpy as np
 
-from streamrec.core.files import replacing
-from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, need
 from streamrec.events.people.detections import PEOPLE, PERSON
-from streamrec.nn.config import FORMAT, ModelConfig
 from streamrec.nn.model import ActionModel, action_model_of
+from streamrec.runtime.exported_file import write_graph
 from streamrec.runtime.graph_passes import tidy
 
 need("torch", extra="train")
@@ -104,40 +100,7 @@ def people_graph(model: ActionModel) -> tuple[bytes, list[str]]:
 def export_onnx(model: ActionModel | CNNLSTM, path: str | Path) -> None:
     """Write a model as one .onnx file that holds all: weights, labels, transform, frame rate (as metadata)."""
     model = action_model_of(model)
-    _write(_traced(model), model.config, path)
-
-
-def export_graph(
-    graph: bytes | None,
-    weights: Mapping[str, np.ndarray],
-    referred: Sequence[str],
-    config: ModelConfig,
-    path: str | Path,
-) -> None:
-    """The same of the graph in a model file, with the weights that it refers to."""
-    need("onnx", extra="train")
-    import onnx
-    from onnx.numpy_helper import from_array
-
-    if graph is None:
-        raise ModelError("this model has no step graph, so that it cannot be written as .onnx")
-    whole = onnx.load_from_string(graph)
-    for initializer in whole.graph.initializer:
-        if initializer.name in referred:
-            initializer.CopyFrom(
-                from_array(np.ascontiguousarray(weights[initializer.name]), initializer.name)
-            )
-    _write(whole, config, path)
-
-
-def _write(graph: onnx.ModelProto, config: ModelConfig, path: str | Path) -> None:
-    graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
-    graph.metadata_props.add(key="config", value=json.dumps(config.to_dict()))
-    try:
-        with replacing(Path(path)) as file:
-            file.write(graph.SerializeToString())
-    except OSError as error:
-        raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
+    write_graph(_traced(model), model.config, path)
 
 
 def _traced(model: ActionModel) -> onnx.ModelProto:

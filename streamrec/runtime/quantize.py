@@ -20,8 +20,8 @@ import onnxruntime
 from streamrec.core.files import replacing
 from streamrec.core.messages import why
 from streamrec.errors import ModelError, need
-from streamrec.runtime.checkpoint import load_model
-from streamrec.runtime.export import ELAPSED, export_onnx
+from streamrec.runtime.checkpoint import export_checkpoint, read_checkpoint
+from streamrec.runtime.export import ELAPSED
 from streamrec.runtime.onnx_engine import OnnxEngine
 from streamrec.sources.files import FileSource
 from streamrec.sources.sampling import pace
@@ -55,7 +55,7 @@ def quantize(model: str | Path, out: Path, videos: Sequence[Path]) -> Quantized:
         raise ModelError(f"{len(videos)} videos: one calibrates, another measures the loss; give 2 or more")
     with tempfile.TemporaryDirectory() as folder:
         plain, folded, made_at = (Path(folder) / f"{name}.onnx" for name in ("plain", "folded", "made"))
-        export_onnx(load_model(model), plain)
+        export_checkpoint(read_checkpoint(model), plain)
         engine = OnnxEngine.from_file(plain, 1)
         graph = _fold(plain, folded)
         quantize_static(

@@ -33,7 +33,7 @@ from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, encoded, fit_linear
 from streamrec.train.quick_eval import play
-from streamrec.train.resume import Keeper, Run, identity, restore
+from streamrec.train.resume import KEPT_EVERY, Keeper, Run, identity, restore
 from streamrec.train.signal_windows import SignalAugmentation
 from streamrec.train.sound_windows import SoundAugmentation
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
@@ -208,7 +208,7 @@ def fit(
                     options.on_progress(_progress(run, settings))
                 if ranks.any(bool(stops)):
                     raise KeyboardInterrupt
-                if run.now.step % 100 == 0 or _finished(run, settings):
+                if run.now.step % KEPT_EVERY == 0 or _finished(run, settings):
                     keeper.keep(run)
     except KeyboardInterrupt:
         keeper.keep_last(run)

@@ -31,6 +31,8 @@ import torch  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+KEPT_EVERY = 100  # steps from one write of a run to the next
+
 
 @dataclass(slots=True, eq=False)
 class Counters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +27,8 @@ from streamrec.types import (
     Result,
     SourceState,
 )
-from streamrec.web.auth import Access, new_token, new_user
+from streamrec.web import auth
+from streamrec.web.auth import Access, Account, new_token, new_user
 from streamrec.web.live import LiveState
 from streamrec.web.roles import Role
 from streamrec.web.server import Server, WebSettings
@@ -124,6 +125,13 @@ def hash_password(password: str) -> str:
     return new_user("", password, Role.admin).line()
 
 
+def quick_user(name: str, password: str, role: Role, cameras: Iterable[str] | None = None) -> Account:
+    """A user whose log-in takes milliseconds: a hash has its cost in it, and this one the least that is accepted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auth, "_COST", (10, 8, 1))
+        return new_user(name, password, role, cameras)
+
+
 def make_token() -> tuple[str, str]:
     """A new token without a name, and its line of the access file."""
     token, account = new_token()
@@ -134,7 +142,7 @@ def make_token() -> tuple[str, str]:
 def ways_in() -> tuple[Access, str]:
     """A password and a token."""
     token, line = make_token()
-    return Access.parse(f"{hash_password(PASSWORD)}\n{line}", "test"), token
+    return Access.parse(f"{quick_user('', PASSWORD, Role.admin).line()}\n{line}", "test"), token
 
 
 @pytest.fixture

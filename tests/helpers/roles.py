@@ -11,13 +11,13 @@ from starlette.routing import BaseRoute
 
 from streamrec.web.access_control import AccessControl, Names
 from streamrec.web.audit import AuditLog
-from streamrec.web.auth import Access, new_token, new_user
+from streamrec.web.auth import Access, new_token
 from streamrec.web.live import LiveState
 from streamrec.web.middleware import AccessMiddleware
 from streamrec.web.roles import Role
 from streamrec.web.routes import PageContext, _routers, needs_finder
 from streamrec.web.websocket_hub import WebSocketHub
-from tests.helpers.pages import PASSWORD
+from tests.helpers.pages import PASSWORD, quick_user
 
 SAFE = ("GET", "HEAD")
 
@@ -30,8 +30,8 @@ def accounts(*users: str) -> tuple[Access, dict[str, str]]:
         "door": new_token("door", Role.viewer, ["door"]),
     }
     logins = {
-        "ann": lambda: new_user("ann", PASSWORD, Role.admin),
-        "ben": lambda: new_user("ben", PASSWORD, Role.viewer, ["door"]),
+        "ann": lambda: quick_user("ann", PASSWORD, Role.admin),
+        "ben": lambda: quick_user("ben", PASSWORD, Role.viewer, ["door"]),
     }
     listed = [account for _, account in made.values()] + [logins[name]() for name in users]
     return Access(tuple(listed)), {name: token for name, (token, _) in made.items()}

@@ -195,19 +195,19 @@ class TestRun:
         assert {line["label"] for line in predictions} <= {"idle", "wave", "fall"}
         assert sorted(path.name for path in tmp_path.iterdir()) == ["seen.jsonl", "seen.mp4"]
 
-    def test_standard_output_holds_json_and_nothing_else(self, clip, tiny_file):
+    def test_standard_output_holds_json_and_nothing_else_and_each_event_that_starts_ends(
+        self, clip, tiny_file
+    ):
         run = streamrec("run", clip, "-m", tiny_file, "--jsonl", "-", "--no-show")
         assert run.returncode == 0
-        assert len([json.loads(line) for line in run.stdout.splitlines()]) >= 30
+        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        assert len(lines) >= 30
         assert "30 frames" in run.stderr
-
-    def test_what_starts_and_ends_is_told_as_it_happens(self, clip, tiny_file):
-        lines = streamrec("run", clip, "-m", tiny_file, "--jsonl", "-", "--no-show").stdout.splitlines()
-        events = [line for line in map(json.loads, lines) if line["type"] == "event"]
+        events = [line for line in lines if line["type"] == "event"]
         assert len([e for e in events if e["event"] == "started"]) * 2 == len(events)
 
     def test_what_is_to_happen_after_an_event_may_stand_in_a_file(
-        self, clip, tiny_model, tmp_path, monkeypatch
+        self, main_here, clip, tiny_model, tmp_path, monkeypatch
     ):
         sure, file = copy.deepcopy(tiny_model), tmp_path / "after.toml"
         sure.head.classifier.bias.data = torch.tensor([0.0, 9.0, 0.0])
@@ -216,7 +216,7 @@ class TestRun:
         with receiving() as receiver:
             url = f"http://127.0.0.1:{receiver.port}/hook"
             file.write_text(f'[[webhook]]\nurl = "{url}"\nsecret = "${{HOOK}}"\n')
-            run = streamrec("run", clip, "-m", tmp_path / "sure.safetensors", "--no-show", "--settings", file)
+            run = main_here("run", clip, "-m", tmp_path / "sure.safetensors", "--no-show", "--settings", file)
             assert run.returncode == 0, run.stderr
             sent = receiver.wait(2)
         assert [(body["event"], body["data"]["label"]) for body in sent] == [
@@ -227,20 +227,20 @@ class TestRun:
         assert (tmp_path / "events.db").is_file()  # beside the file
         assert WEBHOOK_SECRET not in run.stdout + run.stderr
 
-    def test_without_a_screen_it_says_so_and_goes_on(self, clip, tiny_file):
-        run = streamrec("run", clip, "-m", tiny_file)
+    def test_without_a_screen_it_says_so_and_goes_on(self, main_here, clip, tiny_file):
+        run = main_here("run", clip, "-m", tiny_file)
         assert run.returncode == 0
         assert re.search("No window: .*(display|headless)", run.stdout)
 
     @pytest.mark.parametrize(("seconds", "frames"), [("1.0", "10 frames"), ("0", "")])  # zero is a value
-    def test_it_stops_after_so_many_seconds_of_stream(self, tiny_file, seconds, frames):
-        run = streamrec("run", "synthetic", "-m", tiny_file, "--no-show", "--max-seconds", seconds)
+    def test_it_stops_after_so_many_seconds_of_stream(self, main_here, tiny_file, seconds, frames):
+        run = main_here("run", "synthetic", "-m", tiny_file, "--no-show", "--max-seconds", seconds)
         assert run.returncode == 0
         assert frames in run.stdout
         assert (" frames in " in run.stdout) == bool(frames)
 
-    def test_another_rhythm_and_engine_may_be_asked_for(self, clip, tiny_file):
-        run = streamrec("run", clip, "-m", tiny_file, "--no-show", "--fps", "5", "--engine", "torch")
+    def test_another_rhythm_and_engine_may_be_asked_for(self, main_here, clip, tiny_file):
+        run = main_here("run", clip, "-m", tiny_file, "--no-show", "--fps", "5", "--engine", "torch")
         assert run.returncode == 0, run.stderr
         assert "torch engine" in run.stdout
         assert "15 frames" in run.stdout
@@ -256,8 +256,8 @@ class TestRun:
 
 
 class TestMistakes:
-    def test_a_missing_file(self, tiny_file, tmp_path):
-        assert_refused(streamrec("run", tmp_path / "nowhere.mp4", "-m", tiny_file), "there is no file")
+    def test_a_missing_file(self, main_here, tiny_file, tmp_path):
+        assert_refused(main_here("run", tmp_path / "nowhere.mp4", "-m", tiny_file), "there is no file")
 
     def test_a_text_named_as_a_video(self, tiny_file, tmp_path):
         (tmp_path / "notes.mp4").write_text("buy milk\n" * 50)
@@ -421,8 +421,8 @@ class TestEnding:
 
 
 class TestModels:
-    def test_the_shipped_models_are_listed_with_their_labels(self):
-        run = streamrec("models")
+    def test_the_shipped_models_are_listed_with_their_labels(self, main_here):
+        run = main_here("models")
         assert run.returncode == 0
         for name in ("fight", "synthetic"):
             labels = ", ".join(Recognizer.load(name).labels)
@@ -434,13 +434,13 @@ class TestModels:
         assert "mobilenet_v3_small" in names
         assert all("mobilenet_v3" in name for name in names)
 
-    def test_an_export_is_one_file_that_runs(self, tiny_file, clip, tmp_path):
+    def test_an_export_is_one_file_that_runs(self, main_here, tiny_file, clip, tmp_path):
         out = tmp_path / "tiny.onnx"
-        run = streamrec("export", tiny_file, "--out", out)
+        run = main_here("export", tiny_file, "--out", out)
         assert run.returncode == 0, run.stderr
         assert "MB" in run.stdout
         assert list(tmp_path.iterdir()) == [out]
-        assert streamrec("run", clip, "-m", out, "--no-show").returncode == 0
+        assert main_here("run", clip, "-m", out, "--no-show").returncode == 0
 
     def test_a_model_exported_as_safetensors_is_the_same_model(self, main_here, tiny_file, tmp_path):
         from safetensors.numpy import load_file

@@ -74,7 +74,7 @@ IMPORTED_IN = {
     },
     "httptools": {"web.protocols"},
     "matplotlib": {"train.report"},
-    "onnx": {"runtime.export", "runtime.quantize"},
+    "onnx": {"runtime.export", "runtime.exported_file", "runtime.quantize"},
     "onnx_ir": {"runtime.graph_passes"},
     "onnxruntime": {"evaluation.bench", "runtime.onnx_engine", "runtime.quantize"},
     "onnxscript": {"runtime.graph_passes"},

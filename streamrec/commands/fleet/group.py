@@ -27,7 +27,7 @@ from streamrec.outputs.fleet.records import (
     Picture,
     PictureRequest,
 )
-from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver
+from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver, bring_abandoned
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.entry_builder import EntryBuilder
 from streamrec.outputs.history.records import Entry, RemoteResult
@@ -42,6 +42,7 @@ from streamrec.web.fleet_pictures import GroupPictures
 _TICK = 0.1  # seconds: between two checks whether the group is to stop, when no frame comes
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _LAST_SECONDS = 10.0  # for the last save
+_ABANDONED_SECONDS = 30.0  # between two looks for what other groups have left on this machine
 _OFFERED = 200  # results without a save, after which the newest are offered
 
 
@@ -97,7 +98,7 @@ class Group:
     def __init__(
         self, spec: GroupSpec, ledger: LedgerService, place: Place, log: Callable[[str], object]
     ) -> None:
-        self.spec, self._place = spec, place
+        self.spec, self._ledger, self._place = spec, ledger, place
         self._log = lambda text: log(redact(text, self._secrets))
         self._secrets: tuple[str, ...] = ()
         self._clock = HeadClock()
@@ -331,17 +332,28 @@ class Group:
 
     def _save_on(self) -> None:
         last = False
+        due = 0.0  # the next look for what other groups have left
         while not last:
             last = self._done_saving.is_set()  # what was offered before that is saved once more
             if not last:
                 self._saver.wait(SAVE_SECONDS / 2)
             try:
-                self._saver.step()
+                if self._saver.step() and time.monotonic() >= due:
+                    due = time.monotonic() + _ABANDONED_SECONDS
+                    self._bring_abandoned()
             except Exception as error:  # no error may end the thread
                 self._log(f"{self.spec.name}: it could not save: {why(error)}")
                 time.sleep(SAVE_SECONDS)
             if self._saver.superseded is not None:
                 return
+
+    def _bring_abandoned(self) -> None:
+        try:
+            count = bring_abandoned(self._ledger, self._outbox.path.parent, self._log)
+        except LedgerAway:
+            return  # next time
+        if count:
+            self._log(f"{self._place.machine}: {count} events that waited here since a group moved away")
 
     # -- GroupService, from any thread
 

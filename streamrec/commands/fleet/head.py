@@ -448,6 +448,10 @@ class Head(Closing):
         """As of the ledger."""
         return self._ledger.late(batch)
 
+    def superseded(self, group: str, epoch: int) -> bool:
+        """As of the ledger."""
+        return self._ledger.superseded(group, epoch)
+
     # -- commands
 
     def status(self) -> FleetStatus:

@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torchvision
 
 from streamrec import (
     CNNLSTM,
@@ -139,9 +138,17 @@ def test_forget_gates_begin_open_and_recurrent_weights_orthogonal(tiny_config):
     assert_close(gate @ gate.T, torch.eye(size), 1e-5)
 
 
+@pytest.fixture(scope="module")
+def cnns():
+    """The CNNs of torchvision: to import them takes seconds, and all workers collect these tests."""
+    import torchvision
+
+    return torchvision.models
+
+
 class TestCNNLSTM:
-    def test_it_gives_logits_for_each_time_step_or_the_last(self):
-        cnn = torchvision.models.resnet18()
+    def test_it_gives_logits_for_each_time_step_or_the_last(self, cnns):
+        cnn = cnns.resnet18()
         clips = torch.randn(2, 4, 3, 64, 64)
         model = CNNLSTM(cnn, hidden_size=32, num_classes=5).eval()
         assert model(clips).shape == (2, 4, 5)
@@ -149,14 +156,14 @@ class TestCNNLSTM:
         assert model(clips).shape == (2, 5)
 
     @pytest.mark.parametrize("name", ["vgg11", "mobilenet_v3_small", "regnet_y_400mf"])
-    def test_any_torchvision_cnn_will_do(self, name):
-        model = CNNLSTM(torchvision.models.get_model(name), 16, 3, image_size=(64, 64)).eval()
+    def test_any_torchvision_cnn_will_do(self, cnns, name):
+        model = CNNLSTM(cnns.get_model(name), 16, 3, image_size=(64, 64)).eval()
         with torch.inference_mode():
             assert model(torch.randn(1, 2, 3, 64, 64)).shape == (1, 2, 3)
 
-    def test_its_frames_and_clips_agree(self):
+    def test_its_frames_and_clips_agree(self, cnns):
         torch.manual_seed(0)
-        model = CNNLSTM(torchvision.models.mobilenet_v3_small(), 16, 3, image_size=(64, 64)).eval()
+        model = CNNLSTM(cnns.mobilenet_v3_small(), 16, 3, image_size=(64, 64)).eval()
         clips = torch.randn(2, 5, 3, 64, 64)
         state, stepped = model.initial_state(2), []
         with torch.inference_mode():

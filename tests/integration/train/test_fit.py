@@ -87,7 +87,7 @@ def stopped(recordings, settings, resume: Path, step: int, config: ModelConfig =
 @pytest.mark.slow
 def test_motion_to_the_left_is_told_from_motion_to_the_right(blobs):
     settings = TrainSettings(
-        steps=120, streams=8, window=12, average=0.95, augmentation=replace(Augmentation(), flip=False)
+        steps=60, streams=8, window=12, average=0.95, augmentation=replace(Augmentation(), flip=False)
     )
     model = fit(blobs, CONFIG, settings)
     others = [blob(direction, seed) for direction in (-1, 1) for seed in range(100, 110)]
@@ -487,19 +487,27 @@ def test_a_stop_in_the_middle_of_a_step_waits_for_its_end(blobs, tmp_path, monke
     assert same(resumed, fit(blobs, CONFIG, QUICK))
 
 
-def test_a_run_is_kept_every_hundred_steps_though_nobody_stops_it(blobs, tmp_path, monkeypatch):
+@pytest.fixture
+def kept_every_ten(monkeypatch) -> None:
+    """Runs are kept every hundred steps, and here every ten."""
+    assert keeping.KEPT_EVERY == 100
+    monkeypatch.setattr(recipe, "KEPT_EVERY", 10)
+
+
+@pytest.mark.usefixtures("kept_every_ten")
+def test_a_run_is_kept_every_hundred_steps_though_nobody_stops_it(blobs, tmp_path):
     resume = tmp_path / "m.resume"
-    settings = replace(QUICK, steps=102, streams=1, window=2)
+    settings = replace(QUICK, steps=12, streams=1, window=2)
 
     def pulled(progress: Progress) -> None:
-        if progress.step == 101:
+        if progress.step == 11:
             raise RuntimeError("the plug was pulled")
 
     with pytest.raises(RuntimeError):
         fit(blobs, CONFIG, settings, resume=resume, on_progress=pulled)
     told: list[Progress] = []
     resumed = fit(blobs, CONFIG, settings, resume=resume, on_progress=told.append)
-    assert [p.step for p in told] == [101, 102]
+    assert [p.step for p in told] == [11, 12]
     assert same(resumed, fit(blobs, CONFIG, settings))
 
 
@@ -559,10 +567,11 @@ def test_a_models_file_in_place_of_a_resume_file_is_refused(blobs, tiny_file):
     assert tiny_file.exists()
 
 
+@pytest.mark.usefixtures("kept_every_ten")
 def test_a_run_that_cannot_be_kept_goes_on_learning_and_that_is_told_once(blobs, tmp_path):
     (tmp_path / "file").write_text("no folder")
     told: list[str] = []
-    settings = replace(QUICK, steps=101, streams=2, window=2)  # tried at the hundredth and at the last
+    settings = replace(QUICK, steps=11, streams=2, window=2)  # tried at the tenth and at the last
     model = fit(blobs, CONFIG, settings, resume=tmp_path / "file" / "m.resume", log=told.append)
     assert same(model, fit(blobs, CONFIG, settings))
     (sentence,) = told

@@ -17,7 +17,8 @@ from streamrec.evaluation.alarm_calibration import (
     with_enters,
 )
 from streamrec.evaluation.reports import Playback, Segment
-from streamrec.events.detector import EventSettings
+from streamrec.events.detector import EventDetector, EventSettings
+from streamrec.types import ActionStarted
 
 LABELS = ("normal", "fight", "fall")
 SETTINGS = EventSettings(background=("normal",), smoothing=0.3, shortest=0.3, leave=0.3)
@@ -56,6 +57,21 @@ def fight(score: float) -> Playback:
 def rate_on_fresh_hours(settings: EventSettings, **how: tuple[float, float]) -> float:
     reported = alarm_times([quiet(5.0, seed=99, **how)], LABELS, settings)
     return sum(map(len, reported.values())) / 5.0
+
+
+@pytest.mark.parametrize("enter", [0.31, 0.6, 0.9, 0.99])
+def test_footage_that_stays_below_the_thresholds_is_passed_over_and_no_alarm_is_lost(enter: float) -> None:
+    footage = quiet(1.0, seed=8, bursts_an_hour=(60.0, 30.0))
+    settings = with_enters(SETTINGS, {"fight": enter, "fall": 0.95})
+    times, segments = footage.timestamps.tolist(), footage.segments.tolist()
+    started = [
+        (event.label, times[frame])
+        for frame, event in EventDetector(LABELS, settings).replay(times, footage.probabilities, segments)
+        if isinstance(event, ActionStarted)
+    ]
+    found = alarm_times([footage], LABELS, settings)
+    assert sorted((label, when) for label, all_of in found.items() for when in all_of) == sorted(started)
+    assert started
 
 
 def test_a_rate_that_is_asked_for_is_kept_on_fresh_hours() -> None:
