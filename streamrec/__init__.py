@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from streamrec.pipeline.watcher import Watcher, results_of
     from streamrec.runtime.checkpoint import save_model
     from streamrec.runtime.explain import Explainer
+    from streamrec.runtime.explain_signals import SignalExplainer
     from streamrec.runtime.joint import open_models
+    from streamrec.runtime.recent import Recent
     from streamrec.runtime.recognizer import Followed, Recognizer, StreamRecognizer
     from streamrec.sources.open import open_source
     from streamrec.sources.rows import RowSource
@@ -40,7 +42,16 @@ if TYPE_CHECKING:
     from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.teach.corrections.corrector import Corrections
     from streamrec.teach.teacher import Teacher
-    from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
+    from streamrec.types import (
+        ActionEnded,
+        ActionStarted,
+        Event,
+        Frame,
+        Prediction,
+        Relevance,
+        Result,
+        Source,
+    )
 
 # From 1.29 on ONNX Runtime sends data about machine and model to its maker, unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -66,11 +77,14 @@ _HOMES = {
     "Latest": "outputs.sink",
     "ModelConfig": "nn.config",
     "Prediction": "types",
+    "Recent": "runtime.recent",
     "Recognizer": "runtime.recognizer",
     "RecurrenceSettings": "events.recurrence",
+    "Relevance": "types",
     "Result": "types",
     "RingBuffer": "pipeline.ring_buffer",
     "RowSource": "sources.rows",
+    "SignalExplainer": "runtime.explain_signals",
     "SignalTransform": "nn.signals",
     "Sink": "outputs.sink",
     "SoundTransform": "nn.sound",
@@ -115,11 +129,14 @@ __all__ = [
     "Latest",
     "ModelConfig",
     "Prediction",
+    "Recent",
     "Recognizer",
     "RecurrenceSettings",
+    "Relevance",
     "Result",
     "RingBuffer",
     "RowSource",
+    "SignalExplainer",
     "SignalTransform",
     "Sink",
     "SoundTransform",

@@ -231,6 +231,50 @@ class ModelResult:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Relevance:
+    """What each channel of a signal spoke for a label, or against it, at each of the last moments.
+
+    Numbers are parts of the label's log-odds against all other labels, in the prediction of the last moment: with
+    ``rest`` they sum to it, to a rounding of the method.
+
+    >>> values = np.array([[0.5, 0.0], [1.0, -0.5]], np.float32)
+    >>> found = Relevance("walking", ("x", "y"), np.array([0.9, 1.0]), values, rest=0.25)
+    >>> found.by_channel, found.log_odds
+    ({'x': 1.5, 'y': -0.5}, 1.25)
+    """
+
+    label: str
+    channels: tuple[str, ...]
+    times: np.ndarray  # (T,) seconds on the source's clock
+    values: np.ndarray  # (T, C) float32: above zero it speaks for the label
+    rest: float  # what came before these moments, and how the model leans without any reading
+
+    @property
+    def log_odds(self) -> float:
+        """Of the label against all others."""
+        return float(self.values.sum()) + self.rest
+
+    @property
+    def by_channel(self) -> dict[str, float]:
+        """The sum of each channel."""
+        return dict(zip(self.channels, self.values.sum(0).astype(float).tolist(), strict=True))
+
+    def by_moment(self, seconds: float = 0.2) -> tuple[tuple[float, float], ...]:
+        """When a span of so many seconds begins, and its sum over all channels; the first may be shorter.
+
+        >>> one = Relevance("a", ("x",), np.array([0.0, 0.1, 0.2]), np.ones((3, 1), np.float32), 0.0)
+        >>> one.by_moment(0.2)
+        ((0.0, 1.0), (0.1, 2.0))
+        """
+        if not len(self.times):
+            return ()
+        ago = np.floor((self.times[-1] - self.times) / seconds + 1e-6).astype(int)
+        begins = np.flatnonzero(np.diff(ago, prepend=ago[0] + 1))
+        sums = np.add.reduceat(self.values.sum(1), begins)
+        return tuple(zip(self.times[begins].tolist(), sums.astype(float).tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """A frame, its prediction, and the actions that began or ended with it."""
 
@@ -254,6 +298,8 @@ class Result:
     )
     # Who is in the frame, as far as they were found in it, by number. None: the recognizer was not asked for people.
     people: tuple[Person, ...] | None = None
+    # What spoke for the label, of a signal. None: it was not asked for, or not of this moment.
+    relevance: Relevance | None = None
 
     @property
     def each(self) -> tuple[ModelResult, ...]:

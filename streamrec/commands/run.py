@@ -116,7 +116,10 @@ def run(
     explain: Annotated[
         bool,
         option(
-            OUTPUT, "Draw where the model looked, in the window (e switches it) and the video.", "--explain"
+            OUTPUT,
+            "Draw where the model looked, in the window (e switches it) and the video; of readings, what spoke for "
+            "the label, in JSON Lines too.",
+            "--explain",
         ),
     ] = False,
     max_seconds: Annotated[

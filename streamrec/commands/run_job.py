@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.correcting import open_corrections, watched
+from streamrec.commands.explanations import Explanation, explanation_for
 from streamrec.commands.listening import MARK
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
 from streamrec.commands.run_terminal import RunTerminal
@@ -18,7 +19,6 @@ from streamrec.errors import ModelError, SinkError
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
-from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.plot import Plots
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
@@ -28,7 +28,7 @@ from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.pipeline.senses import fitted_to
 from streamrec.runtime.joint import pace_notes
-from streamrec.runtime.recognizer import Followed, Recognizer, configs_of
+from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.settings.resolve import actions_of
 from streamrec.sources.health import LEFT, OVER
 from streamrec.sources.wrappers import Limited, RealTime
@@ -76,25 +76,26 @@ class RunJob:
         if self.show and no_window:
             raise SinkError(no_window)
         has_window = self.show is not False and no_window is None
-        heat = _HeatMap(self.model)
+        why = explanation_for(self.recognizer, self.model)
         if self.explain:
-            if self.save is None and not has_window:
+            if self.save is None and not has_window and not (why.in_lines and self.jsonl):
+                lines = ", nor JSON Lines, which would have its numbers" if why.in_lines else ""
                 raise SinkError(
-                    "--explain draws into a window or a video, and there is neither; add --save why.mp4"
+                    f"--explain draws into a window or a video, and there is neither{lines}; add --save why.mp4"
                 )
-            heat.switch()
+            why.switch()
         with ExitStack() as stack:
             window = stack.enter_context(Window()) if has_window else None
             paced = window is not None or self.after.stream is not None or self.after.recording is not None
             if paced and not source.live:
                 source = RealTime(source)  # a file is watched at its own speed
-            opened = _Opened(self, source, window, heat, stack, no_window)
+            opened = _Opened(self, source, window, why, stack, no_window)
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
             plots = Plots(lambda _: source.sense)  # of readings and sound, which have no picture
             for result in played:
-                opened.outputs.write(plots.pictured(result))
+                opened.outputs.write(plots.pictured(why.explained(result)))
                 opened.outputs.tick()
                 if window is not None and window.closed:
                     break
@@ -113,7 +114,7 @@ class _Opened:
         job: RunJob,
         source: Source,
         window: Window | None,
-        heat: _HeatMap,
+        why: Explanation,
         stack: ExitStack,
         no_window: str | None,
     ) -> None:
@@ -128,7 +129,7 @@ class _Opened:
         if job.save is not None:
             # Of a file every frame is written; a live stream is never held up by the disk.
             video = Background(VideoFile(job.save), drop_oldest=source.live, patience=_VIDEO_PATIENCE)
-            files.append(SinkView(stack.enter_context(video), heat.drawn))
+            files.append(SinkView(stack.enter_context(video), why.drawn))
         states = _States(source.name, aside.print_line)
         if job.jsonl is not None:
             lines = LinesView(job.jsonl, warn=aside.print_line, background=source.live)
@@ -175,12 +176,12 @@ class _Opened:
             source.name, models=actions_of(configs, count=job.count is not None), live=source.live
         )
         if window is not None:
-            terminal.log("in the window: e shows where the model looked, q ends")
-            views.append(_WindowView(window, heat, terminal.log))
+            terminal.log(f"in the window: e shows {why.shows}, q ends")
+            views.append(_WindowView(window, why, terminal.log))
         views.append(terminal)
         if job.also is not None:
             views.append(CallbackView(job.also))
-        self.recognizer = heat.recognizer = Followed(model)
+        self.recognizer = why.following(model)
         self.outputs = states.outputs = Outputs(dispatcher, views, terminal=terminal, log=terminal.log)
         if self._sound_states is not None:
             self._sound_states.outputs = self.outputs
@@ -195,53 +196,18 @@ class _Opened:
         stack.callback(listener.close)
 
 
-class _HeatMap:
-    """Where the model looked, drawn into what is shown while that is switched on."""
-
-    def __init__(self, model: str | None) -> None:
-        self.recognizer: Followed | None = None  # the one whose results are drawn
-        self._model = model
-        self._explainer: Any = None
-        self._on = False
-        self._drawn: tuple[Result, Result] | None = None  # the last result, and the same with the heat map
-
-    def switch(self) -> None:
-        """On, or off; the model's torch weights are loaded the first time. Raises ``ModelError`` without them."""
-        if self._model is None:
-            raise ModelError("where a model looked is drawn of one model alone: give one --model")
-        if self._explainer is None:
-            from streamrec.runtime.explain import Explainer  # needs torch
-
-            self._explainer = Explainer.load(self._model)
-        self._on = not self._on
-
-    def drawn(self, result: Result) -> Result:
-        """The result as it is shown: with the heat map over its image while that is on."""
-        if self._drawn is None or self._drawn[0] is not result:
-            self._drawn = result, self._draw(result)
-        return self._drawn[1]
-
-    def _draw(self, result: Result) -> Result:
-        before = None if self.recognizer is None else self.recognizer.before(result.frame)
-        if not self._on or before is None:
-            return result
-        frame = result.frame
-        heat = self._explainer.heat(frame, before, result.prediction.label)
-        return replace(result, frame=replace(frame, image=draw_heat(frame.image, heat)))
-
-
 class _WindowView(View):
     """The window, and its key e."""
 
-    def __init__(self, window: Window, heat: _HeatMap, log: Callable[[str], None]) -> None:
-        self._window, self._heat, self._log = window, heat, log
+    def __init__(self, window: Window, why: Explanation, log: Callable[[str], None]) -> None:
+        self._window, self._why, self._log = window, why, log
 
     def write(self, result: Result, shown: Result) -> None:
-        """Show the result with its events; switch the heat map where e was pressed."""
-        self._window.write(self._heat.drawn(result))
+        """Show the result with its events; switch the explanation where e was pressed."""
+        self._window.write(self._why.drawn(result))
         if self._window.key in ("e", "E"):
             try:
-                self._heat.switch()
+                self._why.switch()
             except ModelError as error:
                 self._log(str(error))
 

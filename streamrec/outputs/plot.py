@@ -6,6 +6,7 @@ Of sound the level alone is drawn, a number a hop: no spectrum, from which words
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 
 from streamrec.outputs.overlay import PALETTE, SOFT
-from streamrec.types import SIGNAL, SOUND, Frame, Result
+from streamrec.types import SIGNAL, SOUND, Frame, Relevance, Result
 
 SIZE = (640, 360)  # width and height, pixels
 SECONDS = 6.0  # of the past
@@ -23,6 +24,11 @@ EVERY = 0.1  # seconds of the stream between two plots
 _GROUND = (34, 29, 26)
 _MOST_LINES = 12  # channels that are drawn
 _LEAST_SPAN = 1e-6
+_FOR, _AGAINST = (60, 190, 255), (200, 120, 70)  # BGR: speaks for the label, against it
+_SHADE = 0.55  # of the ground, where it speaks most
+_SHOWN = 0.5  # seconds that an explanation is shown
+_NAMED = 180  # pixels from the right where a channel's name begins
+_BLUR = 0.08  # seconds: single samples would be stripes
 QUIETEST = -60.0  # decibels below full scale
 
 
@@ -34,6 +40,8 @@ class _Drawn:
     segment: int = 0
     at: float = -np.inf
     image: np.ndarray | None = None
+    made: float = -np.inf  # time.monotonic() of the last plot
+    relevance: Relevance | None = None  # the last one
 
 
 class Plots:
@@ -48,8 +56,9 @@ class Plots:
     (360, 640, 3)
     """
 
-    def __init__(self, sense: Callable[[str], str] = lambda source: SIGNAL) -> None:
-        self._sense = sense
+    def __init__(self, sense: Callable[[str], str] = lambda source: SIGNAL, *, pause: float = 0.0) -> None:
+        """``pause``: seconds of our clock between two plots of a source, however quickly it is read."""
+        self._sense, self._pause = sense, pause
         self._drawn: dict[str, _Drawn] = {}
 
     def pictured(self, result: Result) -> Result:
@@ -66,16 +75,24 @@ class Plots:
         begins = frame.segment != drawn.segment or (drawn.rows and frame.timestamp < drawn.rows[-1][0])
         if begins or (drawn.rows and drawn.rows[-1][1].shape != frame.data.shape):
             drawn.rows.clear()
-            drawn.at = -np.inf
+            drawn.at, drawn.relevance = -np.inf, None
         drawn.segment = frame.segment
         if not result.repeated:
             drawn.rows.append((frame.timestamp, frame.data))
         while len(drawn.rows) > LEAST_ROWS and frame.timestamp - drawn.rows[0][0] > SECONDS:
             drawn.rows.popleft()
-        if drawn.image is None or frame.timestamp - drawn.at >= EVERY:
+        if result.relevance is not None:
+            drawn.relevance, drawn.at = result.relevance, -np.inf
+        elif drawn.relevance is not None and frame.timestamp - drawn.relevance.times[-1] > _SHOWN:
+            drawn.relevance = None
+        now = time.monotonic()
+        due = frame.timestamp - drawn.at >= EVERY and now - drawn.made >= self._pause
+        if drawn.image is None or due:
+            drawn.made = now
             times = np.array([seconds for seconds, _ in drawn.rows])
             data = np.stack([row for _, row in drawn.rows]) if drawn.rows else np.zeros((0, len(frame.data)))
-            drawn.at, drawn.image = frame.timestamp, plot_of(data, times, frame.timestamp, limits)
+            drawn.at = frame.timestamp
+            drawn.image = plot_of(data, times, frame.timestamp, limits, drawn.relevance)
         return drawn.image
 
 
@@ -90,12 +107,17 @@ def level_of(samples: np.ndarray) -> np.ndarray:
 
 
 def plot_of(
-    data: np.ndarray, times: np.ndarray, now: float, limits: tuple[float, float] | None = None
+    data: np.ndarray,
+    times: np.ndarray,
+    now: float,
+    limits: tuple[float, float] | None = None,
+    relevance: Relevance | None = None,
 ) -> np.ndarray:
     """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last ones, a strip for each channel.
 
     They reach over the last seconds, or over as long as the last rows took. ``limits``: the least and the greatest
-    value that are drawn; None: those of the readings.
+    value that are drawn; None: those of the readings. ``relevance``: shades each strip where it speaks for the label
+    (amber) or against it (blue).
     """
     width, height = SIZE
     image = np.full((height, width, 3), _GROUND, np.uint8)
@@ -106,6 +128,8 @@ def plot_of(
     if not len(times):
         return image
     strip = height / data.shape[1]
+    if relevance is not None:
+        _shade(image, relevance, now, span_seconds)
     across = (width - 1) * (1.0 - (now - times) / span_seconds)
     low, high = data.min(0), data.max(0)
     if limits is not None:
@@ -128,3 +152,34 @@ def plot_of(
             SOFT, 1, cv2.LINE_AA,
         )  # fmt: skip
     return image
+
+
+def _shade(image: np.ndarray, relevance: Relevance, now: float, reach: float) -> None:
+    """Shade the strips of the channels, the most relevant reading most, and name each with its sum.
+
+    ``reach``: seconds from edge to edge.
+    """
+    height, width = image.shape[:2]
+    channels = min(relevance.values.shape[1], _MOST_LINES)
+    seconds = now - reach * (1.0 - np.arange(width) / (width - 1))
+    times, values = relevance.times, relevance.values[:, :channels]
+    values = _smooth(values, times)
+    values = values / max(float(np.abs(values).max()), _LEAST_SPAN)
+    for channel in range(channels):
+        share = np.interp(seconds, times, values[:, channel], left=0.0, right=0.0)
+        cover = (_SHADE * np.abs(share))[None, :, None]
+        color = np.where(share[:, None] > 0.0, _FOR, _AGAINST)[None]
+        top, bottom = round(height * channel / channels), round(height * (channel + 1) / channels)
+        part = image[top:bottom]
+        part[:] = (part * (1.0 - cover) + color * cover).astype(np.uint8)
+        text = f"{relevance.channels[channel]} {relevance.values[:, channel].sum():+.1f}"
+        cv2.putText(
+            image, text, (width - _NAMED, top + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.38, SOFT, 1, cv2.LINE_AA
+        )
+
+
+def _smooth(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(T, C) averaged over a few samples, weighted by how near they are in time."""
+    near = np.exp(-0.5 * ((times[:, None] - times) / _BLUR) ** 2)
+    found: np.ndarray = near @ values / near.sum(1, keepdims=True)
+    return found

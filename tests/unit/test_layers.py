@@ -143,6 +143,7 @@ IMPORTED_IN = {
         "nn.model",
         "runtime.checkpoint",
         "runtime.explain",
+        "runtime.explain_signals",
         "runtime.export",
         "runtime.load",
         "runtime.people",

@@ -31,14 +31,16 @@ from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver, bring_abandon
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.entry_builder import EntryBuilder
 from streamrec.outputs.history.records import Entry, RemoteResult
+from streamrec.outputs.plot import Plots
 from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import watchfile_of, without_listening
 from streamrec.settings.tuned_file import Tuned
-from streamrec.types import Result
+from streamrec.types import SIGNAL, Result
 from streamrec.web.fleet_pictures import GroupPictures
 
+_PLOT_SECONDS = 0.2  # between two plots of readings
 _TICK = 0.1  # seconds: between two checks whether the group is to stop, when no frame comes
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _LAST_SECONDS = 10.0  # for the last save
@@ -114,6 +116,7 @@ class Group:
         self._results: list[RemoteResult] = []  # to be offered
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
         self._pictures = GroupPictures(clock=self._clock)
+        self._plots = Plots(self._sense_of, pause=_PLOT_SECONDS)  # of what has no picture
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
         self._offered: set[str] = set()  # cameras whose snapshots this process has offered
         self._times = time.monotonic(), time.process_time()
@@ -238,7 +241,7 @@ class Group:
         values = {one.name: getattr(result, one.name) for one in fields(Result)}
         values["frame"] = bare(result.frame)
         remote = RemoteResult(**values, entries=tuple(entries), seen=seen)
-        self._pictures.write(result)
+        self._pictures.write(self._plots.pictured(result))
         self._unsaved.add(result.frame.source)
         with self._changed:
             self._newest.pop(result.frame.source, None)
@@ -247,6 +250,9 @@ class Group:
             else:
                 self._newest[result.frame.source] = remote
         return bool(result.events)
+
+    def _sense_of(self, camera: str) -> str:
+        return next((one.source.sense for one in self._cameras() if one.name == camera), SIGNAL)
 
     def _cameras(self) -> tuple[Camera, ...]:
         return () if self._watcher is None else self._watcher.cameras

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.errors import ModelError, StreamrecError, need
-from streamrec.nn.config import TAUGHT
+from streamrec.nn.config import TAUGHT, TAUGHT_SIGNAL
 from streamrec.nn.encoders.appearance_motion import JointEncoder
 from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.nn.encoders.difference import DifferenceEncoder
@@ -92,6 +92,10 @@ def make_encoder(
     "imagenet", or a path to a safetensors file. ``transform``: the model's; None is one of images of this height and
     width. Raises ``ModelError``.
     """
+    if name in (TAUGHT, TAUGHT_SIGNAL):
+        raise ModelError(
+            "a model that was taught live is its graph over another: it runs with the onnx engine only"
+        )
     imagenet = weights == "imagenet"
     sense = VIDEO if transform is None else transform.sense
     takes = next((kind for kind, known in OTHER_SENSES.items() if name in known), VIDEO)
@@ -113,10 +117,6 @@ def make_encoder(
         raise ModelError(
             "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
             "the onnx engine only, and is trained and shown with CNNLSTM in Python"
-        )
-    if name == TAUGHT:
-        raise ModelError(
-            "a model that was taught live is its graph over a shipped model: it runs with the onnx engine only"
         )
     if name in ENCODERS:
         if imagenet and name not in JOINTS:

@@ -39,7 +39,7 @@ from streamrec.runtime.checkpoint import (
 )
 from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
-from tests.helpers.checks import check_engines_agree, hops, moving, readings
+from tests.helpers.checks import check_engines_agree, hops, moving
 from tests.helpers.models import SMALL_MOBILENET
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
@@ -537,28 +537,6 @@ def test_on_a_gpu_a_recorded_step_in_half_precision_says_nearly_the_same(name):
     for a, b in zip(played(engine, 2), played(torch_engine(find_model(name)), 2), strict=True):
         assert np.abs(a - b).max() < 0.02
     assert engine._record is record_on_gpu
-
-
-@pytest.mark.parametrize("head", ["lstm", "gru"])
-def test_the_engines_agree_for_a_model_of_a_signal(head, tmp_path):
-    torch.manual_seed(3)
-    transform = SignalTransform(channels=("x", "y", "z"), mean=(0.1, 0.0, 1.0), std=(1.0, 0.5, 2.0))
-    config = ModelConfig(
-        labels=("sit", "walk"), encoder="signal-cnn", transform=transform, head=head, hidden_size=8, fps=10.0
-    )
-    path = tmp_path / "signal.safetensors"
-    save_model(path, ActionModel(config).eval())
-    one, other = both(path)
-    assert (one.engine, other.engine, one.sense) == ("onnx", "torch", "signal")
-    check_engines_agree(one, other, readings(64))
-    check_batches_agree(one, other, [readings(40, seed=seed) for seed in range(3)])
-    one.reserve(3)
-    state = one.initial_state()
-    for frame in readings(9):
-        _, state = one.step(frame, state)
-    restored = State.from_bytes(state.to_bytes())
-    again = readings(10)[-1]
-    assert np.array_equal(one.step(again, state)[0].probabilities, one.step(again, restored)[0].probabilities)
 
 
 def test_an_exported_graph_of_a_signal_takes_readings(tmp_path):
