@@ -190,6 +190,31 @@ def folds_of(clips: list[Clip], folds: int) -> Iterator[tuple[list[Clip], list[C
         yield split_by_group(clips, fold=fold, folds=folds, seed=0)
 
 
+def train_missing(
+    folder: str | Path, out: Path, seeds: Sequence[int], folds: int, steps: int | None = None
+) -> list[Clip]:
+    """Train the model of each fold and seed that is not in ``out`` yet; returns the clips."""
+    clips = find_clips(folder)
+    config, settings, _ = put_together("motion", settings={} if steps is None else {"steps": steps})
+    job = TrainJob(
+        data=(str(folder),),
+        out=out / "x.safetensors",
+        config=config,
+        settings=settings,
+        score=find_recipe("motion").score,
+    )
+    for seed in seeds:
+        for fold, (learned, measured) in enumerate(folds_of(clips, folds)):
+            path = out / f"seed{seed}-fold{fold}.safetensors"
+            if not path.exists():
+                one = replace(job, out=path, settings=replace(settings, seed=seed))
+                model = one.fit(one.decode(learned, measured))
+                write_checkpoint(path, Checkpoint(path.stem, model.config, weights_of(model), None))
+                for resumed in one.resumes:
+                    resumed.unlink(missing_ok=True)
+    return clips
+
+
 def main() -> None:
     """Train what is missing, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -200,26 +225,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    clips = find_clips(arguments.folder)
-    changes = {} if arguments.steps is None else {"steps": arguments.steps}
-    config, settings, _ = put_together("motion", settings=changes)
-    score = find_recipe("motion").score
-    job = TrainJob(
-        data=(arguments.folder,),
-        out=arguments.out / "x.safetensors",
-        config=config,
-        settings=settings,
-        score=score,
-    )
-    for seed in arguments.seeds:
-        for fold, (learned, measured) in enumerate(folds_of(clips, arguments.folds)):
-            path = arguments.out / f"seed{seed}-fold{fold}.safetensors"
-            if not path.exists():
-                one = replace(job, out=path, settings=replace(settings, seed=seed))
-                model = one.fit(one.decode(learned, measured))
-                write_checkpoint(path, Checkpoint(path.stem, model.config, weights_of(model), None))
-                for resumed in one.resumes:
-                    resumed.unlink(missing_ok=True)
+    clips = train_missing(arguments.folder, arguments.out, arguments.seeds, arguments.folds, arguments.steps)
     results = measured_table(clips, arguments)
     (arguments.out / "report.json").write_text(json.dumps(results, indent=2))
     for name, table in results.items():

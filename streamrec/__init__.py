@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from streamrec.nn.config import ModelConfig
     from streamrec.nn.model import CNNLSTM, ActionModel
     from streamrec.nn.signals import SignalTransform
+    from streamrec.nn.sound import SoundTransform
     from streamrec.nn.transforms import Transform
+    from streamrec.nn.translator import Translator
     from streamrec.outputs.history.store import History
     from streamrec.outputs.json_lines import JsonLines
     from streamrec.outputs.overlay import draw, draw_heat
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from streamrec.pipeline.watcher import Watcher, results_of
     from streamrec.runtime.checkpoint import save_model
     from streamrec.runtime.explain import Explainer
+    from streamrec.runtime.explain_signals import SignalExplainer
     from streamrec.runtime.joint import open_models
+    from streamrec.runtime.recent import Recent
     from streamrec.runtime.recognizer import Followed, Recognizer, StreamRecognizer
     from streamrec.sources.open import open_source
     from streamrec.sources.rows import RowSource
@@ -39,7 +43,16 @@ if TYPE_CHECKING:
     from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.teach.corrections.corrector import Corrections
     from streamrec.teach.teacher import Teacher
-    from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
+    from streamrec.types import (
+        ActionEnded,
+        ActionStarted,
+        Event,
+        Frame,
+        Prediction,
+        Relevance,
+        Result,
+        Source,
+    )
 
 # From 1.29 on ONNX Runtime sends data about machine and model to its maker, unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -65,19 +78,24 @@ _HOMES = {
     "Latest": "outputs.sink",
     "ModelConfig": "nn.config",
     "Prediction": "types",
+    "Recent": "runtime.recent",
     "Recognizer": "runtime.recognizer",
     "RecurrenceSettings": "events.recurrence",
+    "Relevance": "types",
     "Result": "types",
     "RingBuffer": "pipeline.ring_buffer",
     "RowSource": "sources.rows",
+    "SignalExplainer": "runtime.explain_signals",
     "SignalTransform": "nn.signals",
     "Sink": "outputs.sink",
+    "SoundTransform": "nn.sound",
     "Source": "types",
     "State": "core.state",
     "StreamRecognizer": "runtime.recognizer",
     "StreamrecError": "errors",
     "Teacher": "teach.teacher",
     "Transform": "nn.transforms",
+    "Translator": "nn.translator",
     "VideoFile": "outputs.video_file",
     "Watcher": "pipeline.watcher",
     "Window": "outputs.window",
@@ -113,19 +131,24 @@ __all__ = [
     "Latest",
     "ModelConfig",
     "Prediction",
+    "Recent",
     "Recognizer",
     "RecurrenceSettings",
+    "Relevance",
     "Result",
     "RingBuffer",
     "RowSource",
+    "SignalExplainer",
     "SignalTransform",
     "Sink",
+    "SoundTransform",
     "Source",
     "State",
     "StreamRecognizer",
     "StreamrecError",
     "Teacher",
     "Transform",
+    "Translator",
     "VideoFile",
     "Watcher",
     "Window",

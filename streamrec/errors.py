@@ -73,6 +73,7 @@ EXTRAS = {
     "paho": "mqtt",
     "ray": "fleet",
     "serial": "serial",
+    "sounddevice": "mic",
     "starlette": "web",
     "tensorboard": "train",
     "timm": "train",

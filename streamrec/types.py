@@ -17,19 +17,20 @@ from streamrec.errors import WrongValue
 UNKNOWN = "unknown"  # shown instead of a label
 VIDEO = "video"  # a sense: what a stream is of. Its frames are pictures.
 SIGNAL = "signal"  # readings of sensors, or any series of numbers: a row of channels a frame
+SOUND = "sound"  # a hop of samples a frame
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Frame:
-    """One image of one stream, and its time; or one row of readings, of a stream of another sense.
+    """One image of one stream, and its time; or of a stream of another sense one row of readings, one hop of sound.
 
     ``index`` counts all frames of the source, also those that are dropped later. ``timestamp`` is in seconds on the
     source's own clock: media time for a file, time since opening for a camera. ``segment`` grows at every reconnect
-    or seek: state must not cross it.
+    or seek: state must not cross it. Of sound it is the time of the first sample.
     """
 
-    # Of video (H, W, 3) uint8, BGR, as OpenCV gives it; of a signal (C,) float32, a number a channel. ``data`` is the
-    # same, by a name that fits every sense.
+    # Of video (H, W, 3) uint8, BGR, as OpenCV gives it; of a signal (C,) float32, a number a channel; of sound (S,)
+    # float32, samples from -1 to 1. ``data`` is the same, by a name that fits every sense.
     image: np.ndarray
     index: int
     timestamp: float  # seconds on the source's own clock
@@ -49,7 +50,7 @@ class Frame:
 
     @property
     def is_picture(self) -> bool:
-        """Whether it is an image, and not a row of readings."""
+        """Whether it is an image, and not a row of readings or a hop of sound."""
         return self.image.ndim == 3
 
 
@@ -230,6 +231,50 @@ class ModelResult:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Relevance:
+    """What each channel of a signal spoke for a label, or against it, at each of the last moments.
+
+    Numbers are parts of the label's log-odds against all other labels, in the prediction of the last moment: with
+    ``rest`` they sum to it, to a rounding of the method.
+
+    >>> values = np.array([[0.5, 0.0], [1.0, -0.5]], np.float32)
+    >>> found = Relevance("walking", ("x", "y"), np.array([0.9, 1.0]), values, rest=0.25)
+    >>> found.by_channel, found.log_odds
+    ({'x': 1.5, 'y': -0.5}, 1.25)
+    """
+
+    label: str
+    channels: tuple[str, ...]
+    times: np.ndarray  # (T,) seconds on the source's clock
+    values: np.ndarray  # (T, C) float32: above zero it speaks for the label
+    rest: float  # what came before these moments, and how the model leans without any reading
+
+    @property
+    def log_odds(self) -> float:
+        """Of the label against all others."""
+        return float(self.values.sum()) + self.rest
+
+    @property
+    def by_channel(self) -> dict[str, float]:
+        """The sum of each channel."""
+        return dict(zip(self.channels, self.values.sum(0).astype(float).tolist(), strict=True))
+
+    def by_moment(self, seconds: float = 0.2) -> tuple[tuple[float, float], ...]:
+        """When a span of so many seconds begins, and its sum over all channels; the first may be shorter.
+
+        >>> one = Relevance("a", ("x",), np.array([0.0, 0.1, 0.2]), np.ones((3, 1), np.float32), 0.0)
+        >>> one.by_moment(0.2)
+        ((0.0, 1.0), (0.1, 2.0))
+        """
+        if not len(self.times):
+            return ()
+        ago = np.floor((self.times[-1] - self.times) / seconds + 1e-6).astype(int)
+        begins = np.flatnonzero(np.diff(ago, prepend=ago[0] + 1))
+        sums = np.add.reduceat(self.values.sum(1), begins)
+        return tuple(zip(self.times[begins].tolist(), sums.astype(float).tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """A frame, its prediction, and the actions that began or ended with it."""
 
@@ -253,6 +298,8 @@ class Result:
     )
     # Who is in the frame, as far as they were found in it, by number. None: the recognizer was not asked for people.
     people: tuple[Person, ...] | None = None
+    # What spoke for the label, of a signal. None: it was not asked for, or not of this moment.
+    relevance: Relevance | None = None
 
     @property
     def each(self) -> tuple[ModelResult, ...]:
@@ -301,8 +348,9 @@ class Source(ABC):
 
     name: str  # as shown to users: no password in it
     live: bool
-    sense: str = VIDEO  # what its frames are: VIDEO or SIGNAL
+    sense: str = VIDEO  # what its frames are: VIDEO, SIGNAL or SOUND
     channels: tuple[str, ...] = ()  # of a signal: names of the numbers of a frame; (): not known (yet)
+    rate: int = 0  # of sound: samples a second; 0: not known (yet)
     secrets: tuple[str, ...] = ()  # of its address: masked in messages
     duration: float | None = None  # seconds; None: unknown or endless
     together: int = (

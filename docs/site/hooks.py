@@ -56,9 +56,12 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
         "Sinks: where results go",
         ("Sink", "Window", "VideoFile", "JsonLines", "Latest", "Callback", "Background", "draw"),
     ),
-    "explaining": ("Which part of the frame spoke for a label", ("Explainer", "Followed", "draw_heat")),
+    "explaining": (
+        "Which part of the frame, or which readings, spoke for a label",
+        ("Explainer", "Followed", "draw_heat", "SignalExplainer", "Recent", "Relevance"),
+    ),
     "teaching": ("Teaching own actions", ("Teacher",)),
-    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "save_model")),
+    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "Translator", "save_model")),
     "synthetic": ("The synthetic world", ("World", "WorldSettings")),
     "errors": ("Errors", ("StreamrecError",)),
 }

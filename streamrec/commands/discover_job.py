@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from streamrec.commands.printing import log, print_text, print_utf8
-from streamrec.errors import SourceError
+from streamrec.core.hosts import host_problem
+from streamrec.errors import SettingsError, SourceError
 from streamrec.sources.discovery.local import interfaces, webcams
 from streamrec.sources.discovery.onvif import Stream, streams_of
 from streamrec.sources.discovery.ws_discovery import Found, search
@@ -34,7 +35,9 @@ def list_cameras(networks: Sequence[str], seconds: float, *, as_json: bool) -> N
 def list_streams(
     networks: Sequence[str], seconds: float, host: str, login: tuple[str, str], *, as_json: bool
 ) -> None:
-    """Print the streams of one camera; raises ``SourceError``."""
+    """Print the streams of one camera; raises ``SourceError`` and ``SettingsError``."""
+    if problem := host_problem(host):
+        raise SettingsError(f"--device: {problem}")
     found = next((one for one in _search(networks, seconds) if one.host == host), None)
     if found is None:
         raise SourceError(f"{host} did not answer as an ONVIF camera")

@@ -35,6 +35,7 @@ _EXTRAS = {
     "web": ("the page, --web", ("fastapi", "httptools", "tomlkit", "uvicorn", "websockets")),
     "mqtt": ("MQTT and Home Assistant", ("paho-mqtt",)),
     "serial": ("sensors at a serial port, serial:/dev/...", ("pyserial",)),
+    "mic": ("the microphone of this machine, mic:", ("sounddevice",)),
     "discover": ("finding cameras of the network", ("defusedxml",)),
     "apprise": ("notifications by e-mail, Telegram, Signal and more", ("apprise",)),
     "fleet": ("cameras on several machines, `streamrec fleet`", ("ray", "cryptography")),

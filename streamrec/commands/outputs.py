@@ -17,6 +17,7 @@ from streamrec.types import Health, Result, Source
 
 if TYPE_CHECKING:
     from streamrec.outputs.fleet.records import FleetService
+    from streamrec.pipeline.listening import Listener
     from streamrec.settings.resolve import InForce
     from streamrec.teach.corrections.corrector import Corrections
     from streamrec.web.server import WebSettings
@@ -212,6 +213,7 @@ class CallbackView(View):
 class PageView(View):
     """The web page, served in threads of its own. ``source``: the only one, or else cameras of ``file``.
 
+    ``sound``: what listens beside the pictures of ``source``.
     ``fleet``: the head, where the cameras run on several machines.
     """
 
@@ -222,6 +224,7 @@ class PageView(View):
         log: Callable[[str], None],
         *,
         source: Source | None = None,
+        sound: Listener | None = None,
         file: InForce | None = None,
         secrets: tuple[str, ...] = (),
         corrections: Corrections | None = None,
@@ -239,7 +242,7 @@ class PageView(View):
         self._log = log
         self._source = None
         if source is not None:
-            self._source = SourceCamera(source)
+            self._source = SourceCamera(source, sound)
             self.live.beat([self._source])
         desk = ReceiverDesk(dispatcher) if dispatcher.receivers else None
         self._server = Server(settings, self.live, file=file, fleet=fleet, receivers=desk, log=log)

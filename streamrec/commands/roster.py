@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from streamrec.commands.correcting import watched
+from streamrec.commands.listening import listener_for, load_sound
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
@@ -20,6 +21,7 @@ from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
 from streamrec.notify.rule_runner import ReadyRules
+from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.senses import fitted_to
 from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.pipeline.watcher import Watcher
@@ -27,7 +29,15 @@ from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile
-from streamrec.settings.resolve import actions_of, check_defaults, events_by_model, notes_on, source_of
+from streamrec.settings.resolve import (
+    actions_of,
+    check_defaults,
+    events_by_model,
+    notes_on,
+    sound_config,
+    sound_events,
+    source_of,
+)
 from streamrec.settings.toml import no_such_key
 from streamrec.sources.open import file_of
 from streamrec.teach.corrections.corrector import Corrections
@@ -45,6 +55,7 @@ class Prepared:
     source: Source
     recognizer: Recognizer
     events: dict[str, EventSettings]  # of each model, by its name
+    listener: Listener | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +82,11 @@ class Roster:
         outputs: Mapping[str, Output] = MappingProxyType({}),
         corrections: Corrections | None = None,
         resume: Callable[[str], CameraSnapshot | None] = lambda name: None,
+        load_sound: Callable[[str], Recognizer] = load_sound,
     ) -> None:
-        """``resume``: from where a camera goes on; None: it begins anew."""
+        """``resume``: from where a camera goes on; None: it begins anew. ``load_sound``: makes the recognizer of a
+        model of sound."""
+        self._load_sound = load_sound
         self._watcher = watcher
         self._resume = resume
         self._outputs = outputs
@@ -101,6 +115,9 @@ class Roster:
             for name, config in zip(names, configs_of(one).values(), strict=True)
         }
         check_defaults(file, configs)
+        configs |= {
+            camera.listen.model: sound_config(camera, file) for camera in wanted if camera.listen is not None
+        }
         rules = ReadyRules()
         if self._dispatcher is not None:
             rules = self._dispatcher.prepare_rules(file.rules, [camera.name for camera in wanted])
@@ -114,6 +131,7 @@ class Roster:
                 *notes_on(file, configs),
                 *_unknown_names(after, file, configs),
                 *_vain_places(file, cameras),
+                *_that_listen(cameras),
                 *self._of_several(cameras, recognizers),
             ],
         )
@@ -145,11 +163,31 @@ class Roster:
             keep_inputs(self._outputs, [file_of(settings.address)])
             source = source_of(settings, recognizer.straight, recognizer.sense)
             fitted_to(source, recognizer)
+            key = "listen"
+            listener = self._listener(settings, source, file)
         except SettingsError:
             raise
         except Exception as error:
             raise file.error(settings.name, key, why(error)) from error
-        return Prepared(settings=settings, source=source, recognizer=recognizer, events=events)
+        return Prepared(
+            settings=settings, source=source, recognizer=recognizer, events=events, listener=listener
+        )
+
+    def _listener(self, settings: CameraSettings, source: Source, file: WatchFile) -> Listener | None:
+        """What listens beside the pictures of a camera; None: nothing does."""
+        listen = settings.listen
+        if listen is None:
+            return None
+        keep_inputs(self._outputs, [model_file(listen.model), file_of(listen.address)])
+        recognizer = self._load_sound(listen.model)
+        return listener_for(
+            recognizer,
+            listen.name,
+            source,
+            settings.address,
+            own=listen.address,
+            events=sound_events(settings, recognizer.config, file),
+        )
 
     def apply(self, plan: Plan) -> str:
         """Add, remove and change cameras; returns what was done as a sentence, "" for nothing.
@@ -201,17 +239,21 @@ class Roster:
             fps=settings.fps,
             still=settings.still,
             count=RecurrenceSettings() if settings.count else None,
-            events=events if settings.further else next(iter(events.values())),
+            events=events if settings.further or camera.listener else next(iter(events.values())),
             resume=self._resume(settings.name),
         )
         if settings.zones or settings.lines:
             added.placed(PlaceSettings(zones=settings.zones, lines=settings.lines, region=settings.region))
+        configs = dict(configs_of(camera.recognizer))
+        if camera.listener is not None:
+            added.listening(camera.listener)
+            configs[camera.listener.name] = camera.listener.recognizer.config
         self._running[settings.name] = settings
         if self._dispatcher is not None:
             self._dispatcher.camera(
                 settings.name,
                 models=actions_of(
-                    configs_of(camera.recognizer),
+                    configs,
                     camera.events,
                     count=settings.count,
                     more=settings.place_labels,
@@ -244,7 +286,7 @@ def _unknown_names(
         where = f"{file.path.name}: rule {rule.name!r}: "
         if rule.name in labels:
             yield f"{where}name: an action is called so too; another name keeps them apart"
-        for key, pattern in (("when", rule.when), ("then", rule.then)):
+        for key, pattern in (("when", rule.when), ("then", rule.then), ("also", rule.also)):
             for what, wanted, names in (
                 ("label", () if pattern is None else pattern.labels, labels),
                 ("model", () if pattern is None else pattern.models, known["models"]),
@@ -267,6 +309,13 @@ def _hints(wanted: Iterable[str], names: Sequence[str], what: str) -> Iterator[s
     for name in wanted:
         if name not in names:
             yield f"{shortened(name)[1:-1]}: {no_such_key(name, tuple(dict.fromkeys(names)), what=what)}"
+
+
+def _that_listen(cameras: Iterable[Prepared]) -> Iterator[str]:
+    """What is to know of cameras that begin to listen."""
+    for camera in cameras:
+        if camera.listener is not None:
+            yield f"{camera.settings.name}: it listens with {camera.listener.name}; no sound is kept"
 
 
 def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:

@@ -56,8 +56,8 @@ def run(
     source: Annotated[
         str,
         typer.Argument(
-            help="0 or /dev/video0, rtsp://... or http://..., a video, a folder of images, synthetic, or readings "
-            "of sensors: a .csv, mqtt://..., serial:/dev/..."
+            help="0 or /dev/video0, rtsp://... or http://..., a video, a folder of images, synthetic; readings of "
+            "sensors: a .csv, mqtt://..., serial:/dev/...; or sound: a .wav, mic:, rtsp://...#sound"
         ),
     ],
     model: Annotated[
@@ -104,10 +104,22 @@ def run(
     show: Show = None,
     people: People = None,
     per_person: PerPerson = None,
+    listen: Annotated[
+        str | None,
+        option(
+            SOURCE,
+            "A model of sound that listens beside the pictures, to the source's own sound or, of a webcam, the "
+            "microphone. Nothing listens without it, and no sound is kept: docs/senses.md.",
+            autocompletion=complete("models"),
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         option(
-            OUTPUT, "Draw where the model looked, in the window (e switches it) and the video.", "--explain"
+            OUTPUT,
+            "Draw where the model looked, in the window (e switches it) and the video; of readings, what spoke for "
+            "the label, in JSON Lines too.",
+            "--explain",
         ),
     ] = False,
     max_seconds: Annotated[
@@ -169,9 +181,12 @@ def run(
       streamrec run rope.mp4 --count --save counted.mp4 --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
       streamrec run readings.csv -m motion
+      streamrec run rtsp://192.168.1.20/stream1 -m fight --listen glass.safetensors
     """
+    from streamrec.commands.listening import listener_for, load_sound
     from streamrec.commands.run_job import RunJob
     from streamrec.core.files import keep_inputs
+    from streamrec.core.model_names import check_names, names_of
     from streamrec.core.threads import limit_opencv_threads
     from streamrec.events.recurrence import RecurrenceSettings
     from streamrec.outputs.sink import files_of_video
@@ -201,7 +216,9 @@ def run(
     others = after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb)
     after_settings = after_events(settings, {**others, "recording": recording})
     video = None if save is None else files_of_video(save)
-    inputs = [file_of(source), *map(model_file, models), settings, config, web_access, web_certificate]
+    loaded = [*models, *([] if listen is None else [listen])]
+    check_names(loaded)
+    inputs = [file_of(source), *map(model_file, loaded), settings, config, web_access, web_certificate]
     keep_inputs(
         {"--save": video, "--jsonl": jsonl, **after_settings.outputs}, [*inputs, *files_of_sinks(sink)]
     )
@@ -222,8 +239,18 @@ def run(
         size=None if needs_images else recognizer.straight,
         sense=recognizer.sense,
     )
+    listener = None
+    if listen is not None:
+        listener = listener_for(
+            load_sound(listen, running.engine, running.device),
+            names_of([listen])[0],
+            opened,
+            source,
+            retries=None if retries < 0 else retries,
+        )
     RunJob(
         source=opened,
+        listener=listener,
         recognizer=recognizer,
         model=running.model if len(models) == 1 else None,
         save=save,

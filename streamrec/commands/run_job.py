@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.correcting import open_corrections, watched
+from streamrec.commands.explanations import Explanation, explanation_for
+from streamrec.commands.listening import MARK
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
 from streamrec.commands.run_terminal import RunTerminal
 from streamrec.commands.wording import describe_health
@@ -17,16 +19,16 @@ from streamrec.errors import ModelError, SinkError
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
-from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.plot import Plots
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
+from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.pipeline.senses import fitted_to
 from streamrec.runtime.joint import pace_notes
-from streamrec.runtime.recognizer import Followed, Recognizer, configs_of
+from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.settings.resolve import actions_of
 from streamrec.sources.health import LEFT, OVER
 from streamrec.sources.wrappers import Limited, RealTime
@@ -56,6 +58,7 @@ class RunJob:
     also: Callable[[Result], None] | None = None  # called with each result
     after: DispatchSettings = field(default_factory=DispatchSettings)
     web: WebSettings | None = None
+    listener: Listener | None = None  # what recognizes the sound beside the pictures
 
     def run(self) -> None:
         """Recognize until the source ends, the window is closed, or no reader is left; raises ``StreamrecError``.
@@ -73,25 +76,26 @@ class RunJob:
         if self.show and no_window:
             raise SinkError(no_window)
         has_window = self.show is not False and no_window is None
-        heat = _HeatMap(self.model)
+        why = explanation_for(self.recognizer, self.model)
         if self.explain:
-            if self.save is None and not has_window:
+            if self.save is None and not has_window and not (why.in_lines and self.jsonl):
+                lines = ", nor JSON Lines, which would have its numbers" if why.in_lines else ""
                 raise SinkError(
-                    "--explain draws into a window or a video, and there is neither; add --save why.mp4"
+                    f"--explain draws into a window or a video, and there is neither{lines}; add --save why.mp4"
                 )
-            heat.switch()
+            why.switch()
         with ExitStack() as stack:
             window = stack.enter_context(Window()) if has_window else None
             paced = window is not None or self.after.stream is not None or self.after.recording is not None
             if paced and not source.live:
                 source = RealTime(source)  # a file is watched at its own speed
-            opened = _Opened(self, source, window, heat, stack, no_window)
+            opened = _Opened(self, source, window, why, stack, no_window)
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
-            plots = Plots()  # of readings, which have no picture
+            plots = Plots(lambda _: source.sense)  # of readings and sound, which have no picture
             for result in played:
-                opened.outputs.write(plots.pictured(result))
+                opened.outputs.write(plots.pictured(why.explained(result)))
                 opened.outputs.tick()
                 if window is not None and window.closed:
                     break
@@ -110,7 +114,7 @@ class _Opened:
         job: RunJob,
         source: Source,
         window: Window | None,
-        heat: _HeatMap,
+        why: Explanation,
         stack: ExitStack,
         no_window: str | None,
     ) -> None:
@@ -125,7 +129,7 @@ class _Opened:
         if job.save is not None:
             # Of a file every frame is written; a live stream is never held up by the disk.
             video = Background(VideoFile(job.save), drop_oldest=source.live, patience=_VIDEO_PATIENCE)
-            files.append(SinkView(stack.enter_context(video), heat.drawn))
+            files.append(SinkView(stack.enter_context(video), why.drawn))
         states = _States(source.name, aside.print_line)
         if job.jsonl is not None:
             lines = LinesView(job.jsonl, warn=aside.print_line, background=source.live)
@@ -133,6 +137,9 @@ class _Opened:
             self.written.append(lines.file)
             files.append(lines)
         stack.callback(states.finish)  # before the lines are closed
+        self._sound_states = None
+        if job.listener is not None:
+            self._sound_states = _States(f"{source.name}{MARK}", aside.print_line)
         source.on_health = states.on_health
         stack.enter_context(terminal)
         if job.show is None and no_window and not files:
@@ -143,6 +150,11 @@ class _Opened:
         views: list[View] = []
         model = dispatcher.recorded(job.recognizer)
         self.builder = ResultBuilder(job.recognizer, source.name, count=job.count)
+        configs = dict(configs_of(model))
+        if job.listener is not None:
+            self._listen(job.listener, source, next(iter(configs)), stack)
+            configs[job.listener.name] = job.listener.recognizer.config
+            terminal.log(f"it listens with {job.listener.name}; no sound is kept")
         corrections = open_corrections(job.after, terminal.log, page=job.web is not None)
         if corrections is not None:
             stack.enter_context(corrections)
@@ -150,69 +162,52 @@ class _Opened:
             self.builder.retune(watched(corrections, source.name, model, {}))
             corrections.on_thresholds = lambda camera, settings: self.builder.retune(settings)
         if job.web is not None:
-            page = PageView(job.web, dispatcher, terminal.log, source=source, corrections=corrections)
+            page = PageView(
+                job.web,
+                dispatcher,
+                terminal.log,
+                source=source,
+                sound=job.listener,
+                corrections=corrections,
+            )
             views.append(stack.enter_context(page))
         views += files
         dispatcher.camera(
-            source.name, models=actions_of(configs_of(model), count=job.count is not None), live=source.live
+            source.name, models=actions_of(configs, count=job.count is not None), live=source.live
         )
         if window is not None:
-            terminal.log("in the window: e shows where the model looked, q ends")
-            views.append(_WindowView(window, heat, terminal.log))
+            terminal.log(f"in the window: e shows {why.shows}, q ends")
+            views.append(_WindowView(window, why, terminal.log))
         views.append(terminal)
         if job.also is not None:
             views.append(CallbackView(job.also))
-        self.recognizer = heat.recognizer = Followed(model)
+        self.recognizer = why.following(model)
         self.outputs = states.outputs = Outputs(dispatcher, views, terminal=terminal, log=terminal.log)
+        if self._sound_states is not None:
+            self._sound_states.outputs = self.outputs
 
-
-class _HeatMap:
-    """Where the model looked, drawn into what is shown while that is switched on."""
-
-    def __init__(self, model: str | None) -> None:
-        self.recognizer: Followed | None = None  # the one whose results are drawn
-        self._model = model
-        self._explainer: Any = None
-        self._on = False
-        self._drawn: tuple[Result, Result] | None = None  # the last result, and the same with the heat map
-
-    def switch(self) -> None:
-        """On, or off; the model's torch weights are loaded the first time. Raises ``ModelError`` without them."""
-        if self._model is None:
-            raise ModelError("where a model looked is drawn of one model alone: give one --model")
-        if self._explainer is None:
-            from streamrec.runtime.explain import Explainer  # needs torch
-
-            self._explainer = Explainer.load(self._model)
-        self._on = not self._on
-
-    def drawn(self, result: Result) -> Result:
-        """The result as it is shown: with the heat map over its image while that is on."""
-        if self._drawn is None or self._drawn[0] is not result:
-            self._drawn = result, self._draw(result)
-        return self._drawn[1]
-
-    def _draw(self, result: Result) -> Result:
-        before = None if self.recognizer is None else self.recognizer.before(result.frame)
-        if not self._on or before is None:
-            return result
-        frame = result.frame
-        heat = self._explainer.heat(frame, before, result.prediction.label)
-        return replace(result, frame=replace(frame, image=draw_heat(frame.image, heat)))
+    def _listen(self, listener: Listener, source: Source, model: str, stack: ExitStack) -> None:
+        """Recognize the sound beside the pictures of this model."""
+        assert self._sound_states is not None
+        self.builder.listening(listener, model)
+        listener.pictures = source
+        listener.on_health = self._sound_states.on_health
+        stack.callback(self._sound_states.finish)
+        stack.callback(listener.close)
 
 
 class _WindowView(View):
     """The window, and its key e."""
 
-    def __init__(self, window: Window, heat: _HeatMap, log: Callable[[str], None]) -> None:
-        self._window, self._heat, self._log = window, heat, log
+    def __init__(self, window: Window, why: Explanation, log: Callable[[str], None]) -> None:
+        self._window, self._why, self._log = window, why, log
 
     def write(self, result: Result, shown: Result) -> None:
-        """Show the result with its events; switch the heat map where e was pressed."""
-        self._window.write(self._heat.drawn(result))
+        """Show the result with its events; switch the explanation where e was pressed."""
+        self._window.write(self._why.drawn(result))
         if self._window.key in ("e", "E"):
             try:
-                self._heat.switch()
+                self._why.switch()
             except ModelError as error:
                 self._log(str(error))
 

@@ -27,7 +27,10 @@ _LESSON = "Lesson"
 # Longer than 80 lines: typer makes the options of the signature.
 def teach(
     source: Annotated[
-        str, typer.Argument(help="As for run: 0 is the webcam; rtsp://... or http://..., or a video.")
+        str,
+        typer.Argument(
+            help="As for run: 0 is the webcam; rtsp://... or http://..., a video, or readings of sensors."
+        ),
     ] = "0",
     out: Annotated[Path, option(OUTPUT, "The .safetensors file to write.", "--out", "-o")] = Path(
         "mine.safetensors"
@@ -97,6 +100,7 @@ def teach(
       streamrec teach 0 --out office.safetensors --web
       streamrec teach rtsp://user:password@192.168.1.20/stream1 --no-window
       streamrec teach party.mp4 -m fight --no-window < lines.txt
+      streamrec teach mqtt://broker/phone/sensors -m motion
     """
     from streamrec.commands.teach_job import TeachJob, check_out
     from streamrec.core.files import keep_inputs
@@ -107,6 +111,7 @@ def teach(
     from streamrec.settings.default_model import WEBCAM_MODEL
     from streamrec.sources.health import amiss
     from streamrec.sources.open import file_of, open_source
+    from streamrec.teach.encoder import sense_taught
     from streamrec.teach.teacher import Teacher
 
     limit_opencv_threads()
@@ -121,7 +126,7 @@ def teach(
         [file_of(source), *map(model_file, models), web_access, web_certificate],
     )
     check_out(out, kept)
-    opened = open_source(source, retries=None if retries < 0 else retries)
+    opened = open_source(source, retries=None if retries < 0 else retries, sense=sense_taught(models))
     with Teacher(models, file=kept, pictures=pictures) as teacher:
         TeachJob(
             source=opened,

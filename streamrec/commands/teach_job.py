@@ -22,6 +22,7 @@ from streamrec.core import process_end
 from streamrec.core.console import LineConsole
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, SinkError
+from streamrec.outputs.plot import Plots
 from streamrec.outputs.window import why_no_display
 from streamrec.sources.health import LEFT, OVER
 from streamrec.sources.wrappers import Limited, RealTime
@@ -95,6 +96,7 @@ class TeachJob:
 
     def _watch(self, source: Source, lesson: Lesson, keys: TeachKeys, opened: _Opened) -> None:
         lines, log = opened.lines, opened.log
+        plots = Plots()  # of readings, which have no picture
         source.on_health = opened.on_health
         if lesson.examples:
             log(f"{printable(str(self.examples))}: {_counted(lesson)}")
@@ -104,8 +106,9 @@ class TeachJob:
                     log(f"{clock(event.timestamp)}  {describe(event)}")
             if result is not None and not result.repeated:
                 lesson.step(result)
+                shown = plots.pictured(result) if opened.faces else result
                 for face in opened.faces:
-                    face.write(result)
+                    face.write(shown)
             else:
                 for face in opened.faces:
                     face.listen()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.correcting import open_corrections
+from streamrec.commands.listening import MARK, load_sound
 from streamrec.commands.outputs import LinesView, Outputs, PageView, View
 from streamrec.commands.reload import Changes, Reload
 from streamrec.commands.roster import Plan, Roster
@@ -33,7 +34,7 @@ from streamrec.settings.resolve import Following, InForce, follows
 from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import file_of
 from streamrec.teach.corrections.corrector import Corrections
-from streamrec.types import Health, Result, SourceState
+from streamrec.types import SIGNAL, Health, Result, SourceState
 
 if TYPE_CHECKING:
     from streamrec.web.server import WebSettings
@@ -87,6 +88,7 @@ class WatchJob:
                     *self.inputs,
                     *(file_of(camera.address) for camera in cameras),
                     *(model_file(model) for camera in cameras for model in camera.models),
+                    *(model_file(camera.listen.model) for camera in cameras if camera.listen is not None),
                 ],
             )
             watching = _Watching(self, file, after, written, stack)
@@ -190,9 +192,9 @@ class _Watching:
             )
             views.insert(0, stack.enter_context(page))
             self._live = page.live
-        self._plots = Plots()  # of readings, which have no picture
+        self._plots = Plots(self._sense_of)  # of readings and sound, which have no picture
         self._outputs = Outputs(self._dispatcher, views, terminal=terminal, log=terminal.log)
-        self._watcher = Watcher(on_health=self._on_health)
+        self._watcher = Watcher(on_health=self._on_health, on_sound=self._on_sound)
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
         self._roster = Roster(
             self._watcher,
@@ -200,6 +202,7 @@ class _Watching:
             self._dispatcher,
             written,
             corrections,
+            load_sound=lambda model: load_sound(model, job.engine, job.device),
         )
         plan = self._roster.prepare(file, after)
         self._report(self._roster.apply(plan) or "no camera is enabled")
@@ -214,6 +217,10 @@ class _Watching:
         recognizer = self._dispatcher.recorded(self._job.load(*models, per_person=per_person))
         return recognizer if corrections is None else corrections.watching(recognizer)
 
+    def _sense_of(self, name: str) -> str:
+        found = (camera.source.sense for camera in self._watcher.cameras if camera.name == name)
+        return next(found, SIGNAL)
+
     def _report(self, text: str) -> None:
         self._terminal.log(f"{self._job.path.name}: {text}")
 
@@ -224,6 +231,10 @@ class _Watching:
         else:
             report = partial(self._report_health, camera, health)
             self._dispatcher.in_order(camera.name, report, last=False)
+
+    def _on_sound(self, camera: Camera, health: Health) -> None:
+        health = replace(health, reason=redact(health.reason, self._terminal.secrets))
+        self._outputs.write_health(f"{camera.name}{MARK}", health)
 
     def _report_health(self, camera: Camera, health: Health) -> None:
         health = replace(health, reason=redact(health.reason, self._terminal.secrets))

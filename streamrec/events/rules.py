@@ -20,34 +20,11 @@ from zoneinfo import ZoneInfo
 
 from streamrec.errors import SettingsError
 from streamrec.events.detector import INSTANT
+from streamrec.events.fusion import step_together
+from streamrec.events.rule_events import GAP, Change, Happening, Moment, Pattern, Report, Waiting
 
-GAP = 15.0  # seconds: a camera that gave no frame for longer was not watched meanwhile
 DAY = 86_400.0
 _STEP = 60.0  # seconds between two moments of a replay; reports are dated exactly all the same
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
-    """Which events are meant; an empty field: any. Events that rules report are never meant."""
-
-    labels: tuple[str, ...] = ()
-    cameras: tuple[str, ...] = ()
-    zones: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-
-    def fits(self, event: Happening) -> bool:
-        """Whether this event is meant.
-
-        >>> fall = Happening(id="1", camera="bath", label="fall", started=0.0)
-        >>> Pattern(labels=("fall",)).fits(fall), Pattern(cameras=("hall",)).fits(fall)
-        (True, False)
-        """
-        return (
-            (not self.labels or event.label in self.labels)
-            and (not self.cameras or event.camera in self.cameras)
-            and (not self.zones or event.zone in self.zones)
-            and (not self.models or event.model in self.models)
-        )
 
 
 class Kind(StrEnum):
@@ -57,6 +34,7 @@ class Kind(StrEnum):
     absent = "absent"  # none for ``absent``
     daily = "daily"  # none from ``since`` to ``by``, each day
     follows = "follows"  # ``then`` follows within ``within``
+    together = "together"  # ``also`` happens within ``within`` of it, before, during or after it
     often = "often"  # ``count`` of them begin within ``within``
 
 
@@ -75,6 +53,7 @@ class Rule:
     since: time | None = None  # a time of day
     by: time | None = None  # the next such time of day
     then: Pattern | None = None
+    also: Pattern | None = None
     count: int | None = None
     within: float | None = None  # seconds
     timezone: str = ""  # of the times of day; "": this machine's
@@ -110,15 +89,18 @@ class Rule:
         return max(span for span in spans if span is not None)
 
 
-_KEYS = ("lasts", "absent", "since", "by", "then", "count", "within")
+_KEYS = ("lasts", "absent", "since", "by", "then", "also", "count", "within")
 _OF_KIND = {
     Kind.lasts: {"lasts"},
     Kind.absent: {"absent"},
     Kind.daily: {"since", "by"},
     Kind.follows: {"then", "within"},
+    Kind.together: {"also", "within"},
     Kind.often: {"count", "within"},
 }
-_CHOICE = "give lasts, or absent, or since and by, or then and within, or count and within"
+_CHOICE = (
+    "give lasts, or absent, or since and by, or then and within, or also and within, or count and within"
+)
 
 
 def _what_is_wrong(given: set[str]) -> str:
@@ -126,55 +108,11 @@ def _what_is_wrong(given: set[str]) -> str:
         if given and given < keys:
             (missing, *_) = sorted(keys - given)
             if given == {"within"}:
-                return "within: it says in what time, and not of what; add then or count"
+                return "within: it says in what time, and not of what; add then, also or count"
             return f"{missing}: it is missing; {' and '.join(sorted(keys, key=_KEYS.index))} belong together"
     if not given:
         return f"it says which events, and not what of them; {_CHOICE}"
     return f"{' and '.join(key for key in _KEYS if key in given)} do not go together; {_CHOICE}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
-    """An event as rules see it."""
-
-    id: str
-    camera: str
-    label: str
-    started: float
-    ended: float | None = None  # None: it runs
-    model: str = ""
-    zone: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """A camera gave a frame at this time; ``changes`` are the events that began or ended with it."""
-
-    camera: str
-    time: float
-    changes: tuple[Happening, ...] = ()
-    shift: float = 0.0  # seconds by which the clock on the wall is ahead of ``time``, because it was set
-    since: float = math.inf  # it is known that the camera was watched from then on, without a gap
-
-
-class Change(StrEnum):
-    """What becomes of a rule's event."""
-
-    started = "started"
-    ended = "ended"
-    both = "both"  # it has no duration: that something followed, or is full
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A rule's event begins or ends."""
-
-    rule: str
-    change: Change
-    camera: str
-    time: float
-    zone: str = ""
-    based_on: tuple[str, ...] = ()  # ids of events
 
 
 # -- the states
@@ -228,13 +166,6 @@ class Missing:
     happened: bool = False  # on this day
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """State of a rule about what follows, or is counted: the events that may still matter, the oldest first."""
-
-    events: tuple[Happening, ...] = ()
-
-
 RuleState: TypeAlias = Lasting | Missing | Waiting
 
 
@@ -282,6 +213,8 @@ def step(
             found, own = _step_missing(rule, rule.when.cameras or tuple(cameras), moment, clocks, own)
         elif rule.then is not None:
             found, own = _step_follows(rule, rule.then, moment, own)
+        elif rule.also is not None and rule.within is not None:
+            found, own = step_together(rule.name, rule.when, rule.also, rule.within, moment, own)
         else:
             found, own = _step_count(rule, moment, own)
         reports += found

@@ -13,6 +13,7 @@ from streamrec.events.detector import EventSettings
 from streamrec.events.repetitions import CountSettings
 from streamrec.nn.ood import KnownFeatures, KnownPictures, known_from
 from streamrec.nn.signals import SignalTransform
+from streamrec.nn.sound import SoundTransform
 from streamrec.nn.transforms import InputTransform, Transform
 
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST = 10_000, 200, 10_000  # letters
@@ -41,9 +42,10 @@ _KINDS = {
 }
 OWN_CLASS = "own"  # the encoder of a model whose CNN is a user's own class: its file runs by the graph in it
 TAUGHT = "person-taught"  # of a model that was taught live (``teach``): its file runs by the graph in it too
+TAUGHT_SIGNAL = "signal-taught"  # the same, of readings
 FORMAT = 2  # of model files; a file of another one is refused
 # The kinds of transforms other than of images, by the ``kind`` that stands in their files: one of images says none.
-TRANSFORMS: dict[str, type[SignalTransform]] = {"signal": SignalTransform}
+TRANSFORMS: dict[str, type[InputTransform]] = {"signal": SignalTransform, "sound": SoundTransform}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ class ModelConfig:
     @property
     def is_own(self) -> bool:
         """Whether its encoder cannot be built from the file, which runs by its graph: a user's own class, or taught."""
-        return self.encoder in (OWN_CLASS, TAUGHT)
+        return self.encoder in (OWN_CLASS, TAUGHT, TAUGHT_SIGNAL)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

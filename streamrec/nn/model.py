@@ -43,9 +43,9 @@ class ActionModel(nn.Module):
     """f_t = encoder(x_t); y_t, (h_t, c_t) = head(f_t, (h_t-1, c_t-1)): over clips and frame by frame alike.
 
     Frames are what the transform gives: images are uint8, or float of the same range, RGB, (3, H, W); readings of a
-    signal are float32, (C,). ``elapsed`` is
-    the seconds since the stream's last frame: infinite (none was seen), negative, or more than ``max_gap``
-    makes the stream begin from its initial state.
+    signal are float32, (C,), a hop of sound too, (S,). ``elapsed`` is the seconds since the
+    stream's last frame: infinite (none was seen), negative, or more than ``max_gap`` makes the stream begin from its
+    initial state.
 
     Outputs are ``config.outputs`` wide: a logit a label, then, in a model that counts, cosine and sine of the
     repetition's phase. ``split`` takes them apart.
@@ -70,7 +70,7 @@ class ActionModel(nn.Module):
                 "load_model(name_or_path) reads one"
             )
         if encoder is None:
-            encoder = make_encoder(config.encoder, shape=config.transform.shape, weights=weights)
+            encoder = make_encoder(config.encoder, transform=config.transform, weights=weights)
         self.encoder = encoder
         self.head = make_head(config, self.encoder.feature_size) if head is None else head
         self.config = config

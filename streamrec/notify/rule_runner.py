@@ -54,6 +54,8 @@ def prepare_rules(
 def reporting(rule: Rule, cameras: Sequence[str]) -> tuple[str, ...]:
     """The cameras that may have events of a rule, among those that are watched."""
     named = rule.then.cameras if rule.then is not None else rule.when.cameras
+    if rule.also is not None:  # on the camera of the second
+        named = (*named, *rule.also.cameras) if named and rule.also.cameras else ()
     found = tuple(camera for camera in cameras if not named or camera in named)
     return found[:1] if rule.kind in (Kind.absent, Kind.daily) else found
 

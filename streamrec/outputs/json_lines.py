@@ -23,7 +23,17 @@ from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, cannot_write
-from streamrec.types import ActionEnded, ActionStarted, Event, Health, ModelResult, Person, Prediction, Result
+from streamrec.types import (
+    ActionEnded,
+    ActionStarted,
+    Event,
+    Health,
+    ModelResult,
+    Person,
+    Prediction,
+    Relevance,
+    Result,
+)
 
 
 class JsonLines(Sink):
@@ -197,6 +207,16 @@ def _prediction_line(
         **({} if result.period is None else {"period": _number(result.period, 3)}),
         **({} if prediction.strangeness is None else _strangeness(one, prediction.strangeness)),
         **({} if people is None else {"people": people}),
+        **({} if result.relevance is None else {"relevance": _relevance(result.relevance)}),
+    }
+
+
+def _relevance(found: Relevance) -> dict[str, object]:
+    return {
+        "label": found.label,
+        "channels": {name: _number(value, 3) for name, value in found.by_channel.items()},
+        "moments": [[_number(begin, 3), _number(value, 3)] for begin, value in found.by_moment()],
+        "rest": _number(found.rest, 3),
     }
 
 

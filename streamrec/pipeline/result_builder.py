@@ -11,7 +11,8 @@ from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
 from streamrec.events.places import Places, PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
-from streamrec.events.tracker import Tracker, retune
+from streamrec.events.tracker import EventTracker, ModelTrackers, PersonTracker, Tracker, retune
+from streamrec.pipeline.listening import Listener
 from streamrec.runtime.recognizer import Recognizer, tracker_for
 from streamrec.types import Event, Frame, Prediction, Result
 
@@ -38,6 +39,13 @@ class ResultBuilder:
         self._source = source
         self._result: Result | None = None
         self._left: Any = None  # memory of places that are not given yet
+        self._listener: Listener | None = None
+
+    def listening(self, listener: Listener, model: str) -> None:
+        """Add what a model of sound finds from now on. Events of the pictures name their ``model`` then too."""
+        if isinstance(self._events, EventTracker | PersonTracker):
+            self._events = ModelTrackers({model: self._events})
+        self._listener, listener.camera = listener, self._source
 
     def placed(self, settings: PlaceSettings) -> None:
         """Name the zones of events from now on, and report who crosses a line."""
@@ -106,7 +114,14 @@ class ResultBuilder:
             period=None if motion is None else motion.period,
             people=prediction.people,
         )
+        if self._listener is not None:
+            self._result = self._listener.joined(self._result, last=last)
         return self._result
+
+    def late(self, now: float) -> Iterator[Result]:
+        """The last result once more, with events of the sound for which no picture came; ``now``: time.monotonic()."""
+        if self._listener is not None and (found := self._listener.late(self._result, now)) is not None:
+            yield found
 
     def retune(self, events: Mapping[str, EventSettings]) -> None:
         """Go on with other event settings, by model; from any thread. What runs goes on."""
@@ -115,7 +130,12 @@ class ResultBuilder:
     def ending(self) -> Iterator[Result]:
         """The last result once more, with an end for what still runs; nothing where nothing runs."""
         result = self._result
-        if result is not None and (ended := self._finish(result.frame.timestamp)):
+        if result is None:
+            return
+        ended = self._finish(result.frame.timestamp)
+        if self._listener is not None:
+            ended = (*ended, *self._listener.ending(result.frame))
+        if ended:
             yield replace(result, events=ended, repeated=True)
 
     def _finish(self, timestamp: float) -> tuple[Event, ...]:

@@ -8,10 +8,12 @@ from streamrec.core.messages import channels_described
 from streamrec.errors import SourceError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.signals import SignalTransform
+from streamrec.nn.sound import SoundTransform
 from streamrec.sources.resampling import Chosen, Resampled
+from streamrec.sources.sound_hops import Hops
 from streamrec.types import SIGNAL, VIDEO, Source
 
-LARGEST_QUEUE = 1.0  # seconds of a live signal that may wait for the recognizer
+LARGEST_QUEUE = 1.0  # seconds of a live signal or of sound that may wait for the recognizer
 
 
 def sense_of(recognizer: Any) -> str:
@@ -27,18 +29,21 @@ def fitted(source: Source, config: ModelConfig, name: str = "") -> Source:
     """
     transform = config.transform
     if source.sense != transform.sense:
-        is_of = "video"
-        if source.sense == SIGNAL:
-            is_of = (
-                f"readings of {channels_described(source.channels)}"
-                if source.channels
-                else "readings of sensors"
-            )
-        raise SourceError(f"{name or 'the model'} takes {transform.described}, and {source.name} is {is_of}")
+        raise SourceError(
+            f"{name or 'the model'} takes {transform.described}, and {source.name} is {_described(source)}"
+        )
+    if isinstance(transform, SoundTransform):
+        return Hops(source, transform.rate, transform.hop, max_gap=config.max_gap)
     if not isinstance(transform, SignalTransform):
         return source
     source = Chosen(source, transform.channels)
     return Resampled(source, config.fps, config.max_gap) if transform.resamples else source
+
+
+def _described(source: Source) -> str:
+    if source.sense == SIGNAL:
+        return f"readings of {channels_described(source.channels) if source.channels else 'sensors'}"
+    return source.sense
 
 
 def fitted_to(source: Source, recognizer: Any) -> Source:
@@ -47,7 +52,7 @@ def fitted_to(source: Source, recognizer: Any) -> Source:
 
 
 def waiting_frames(source: Source, fps: float) -> int:
-    """How many frames may wait for the recognizer: of a camera the newest alone; of a live signal each row counts."""
-    if source.sense == SIGNAL:
+    """How many frames may wait for the recognizer: of a camera the newest alone; else each row or hop counts."""
+    if source.sense != VIDEO:
         return max(4, round(LARGEST_QUEUE * fps)) if source.live else max(4, 2 * source.together)
     return 1 if source.live else max(4, 2 * source.together)

@@ -23,12 +23,13 @@ from streamrec.events.places import PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
+from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.pipeline.senses import fitted_to, sense_of, waiting_frames
 from streamrec.pipeline.snapshot import CameraSnapshot, bare, models_of
 from streamrec.runtime.person_counts import with_motion_counts
-from streamrec.runtime.recognizer import Recognizer, check_recognizer
+from streamrec.runtime.recognizer import Recognizer, check_recognizer, configs_of
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
 from streamrec.sources.wrappers import Continued
@@ -85,6 +86,7 @@ class Camera:
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else fps
         self.places: PlaceSettings | None = None  # its zones and lines
+        self.sound: Listener | None = None  # what listens beside its pictures
         self.error: BaseException | None = None  # why it failed; None: it did not
         self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
@@ -105,6 +107,7 @@ class Camera:
         if resume is not None:
             self._resume(resume)
         self._health_queue: deque[Health] = deque([Health(since=self._began)])
+        self._sound_health: deque[Health] = deque()  # changes that were not reported yet
         self._listener = source.on_health
         source.on_health = self._on_source_health
         due = DueFrames(source, recognizer, self._choose, on_abandoned=lambda: self._drop("left"))
@@ -160,6 +163,12 @@ class Camera:
         """Name the zones of its events, and report who crosses a line; in the thread that iterates the watcher."""
         self.places = settings
         self._builder.placed(settings)
+
+    def listening(self, listener: Listener) -> None:
+        """Recognize the sound beside its pictures too; in the thread that iterates the watcher, before its results."""
+        self.sound, listener.pictures = listener, self.source
+        listener.on_health = self._sound_health.append
+        self._builder.listening(listener, next(iter(configs_of(self.recognizer))))
 
     def snapshot(self, clock: Callable[[], float] = time.time) -> CameraSnapshot | None:
         """What is remembered of it, in the thread that iterates the watcher; None: no frame was recognized yet."""
@@ -301,7 +310,10 @@ class Camera:
         health = self.source.health
         frames = self._read if health is Source.health else health.frames
         self._over = replace(health, state=state, reason=reason, since=time.monotonic(), frames=frames)
-        return list(self._builder.ending())
+        ending = list(self._builder.ending())
+        if self.sound is not None:
+            self.sound.close()
+        return ending
 
     def _release(self) -> None:
         """Its thread has ended: free what is large now, and not when the garbage collector finds the cycle."""
@@ -319,7 +331,8 @@ class Watcher(Closing):
     arrived is recognized, at most ``batch`` frames at once, and where the machine cannot keep up those come
     first that were served least recently. Of a camera the newest frame is recognized, of a file every due frame.
 
-    ``on_health`` is called with a camera and its health at each change of state, in the thread that iterates.
+    ``on_health`` is called with a camera and its health at each change of state, in the thread that iterates;
+    ``on_sound`` in the same way with the health of its sound, where it listens.
 
     >>> from streamrec.synthetic import World, WorldSettings
     >>> with Watcher(Recognizer.load("synthetic")) as watcher:
@@ -336,6 +349,7 @@ class Watcher(Closing):
         fps: float | None = None,
         batch: int = BATCH,
         on_health: Callable[[Camera, Health], None] | None = None,
+        on_sound: Callable[[Camera, Health], None] | None = None,
     ) -> None:
         whole_number(batch, "batch")
         if recognizer is not None:
@@ -344,6 +358,7 @@ class Watcher(Closing):
         self._fps = None if fps is None else check_fps(fps)
         self._batch = batch
         self._on_health = on_health
+        self._on_sound = on_sound
         self._changed = Condition()
         self._cameras: dict[str, Camera] = {}
         self._leaving: list[Camera] = []  # removed, and their end is not reported yet
@@ -441,6 +456,8 @@ class Watcher(Closing):
             results += self._recognize(batch)
             for camera in self._active():
                 results += camera._end_if_lost()
+                if camera.sound is not None:
+                    results += camera._builder.late(time.monotonic())
             if self._stopped:
                 results += self._stop_all()
             gone, self._gone = (*self._gone, *removed), []
@@ -546,6 +563,10 @@ class Watcher(Closing):
             for health in camera._changes():
                 if self._on_health is not None:
                     self._on_health(camera, health)
+            while camera._sound_health:
+                health = camera._sound_health.popleft()
+                if self._on_sound is not None:
+                    self._on_sound(camera, health)
 
 
 def _reason(error: BaseException) -> str:

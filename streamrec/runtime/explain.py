@@ -6,7 +6,7 @@ import copy
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from streamrec.core.threads import for_engine
 from streamrec.errors import ModelError, StateError, need
 from streamrec.nn.encoders.last_maps import laid_out
 from streamrec.nn.model import ActionModel
-from streamrec.nn.transforms import pixels_of
+from streamrec.nn.transforms import Transform, pixels_of
 from streamrec.runtime.checkpoint import find_model, load_model
 from streamrec.runtime.torch_engine import check_process, settle_after_fork
 from streamrec.types import Frame
@@ -52,11 +52,16 @@ class Explainer:
                 f"an Explainer is made of an ActionModel, not of {described(model)}; "
                 "Explainer.load(name_or_path) reads one"
             )
+        transform = model.config.transform
+        if not isinstance(transform, Transform):
+            raise ModelError(
+                f"an Explainer is for models of video, and this one takes {transform.described}; "
+                "for readings take SignalExplainer"
+            )
         self._process = os.getpid()
         settle_after_fork()
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
         self.config = model.config
-        transform = self.config.pictures
         self._maps = self._model.encoder.last_maps(transform.height, transform.width)
         if not self._maps:
             raise ModelError(
@@ -118,14 +123,16 @@ class Explainer:
         threads = for_engine(pixels_of(self.config.transform))
         with (
             self._lock,
-            _at_most(threads),
+            at_most(threads),
             torch.inference_mode(False),
             torch.enable_grad(),
             _kept(self._maps) as kept,
         ):
             outputs, _ = self._model.step(image, torch.tensor([elapsed]), state)
             logits = self._model.split(outputs)[0][0]
-            slopes = torch.autograd.grad(_log_odds(logits, self._index(logits, label)), kept)
+            slopes = torch.autograd.grad(
+                log_odds(logits, label_index(self.config.labels, logits, label)), kept
+            )
         return [(maps.detach(), slope) for maps, slope in zip(kept, slopes, strict=True)]
 
     def _placed(self, evidence: Tensor) -> np.ndarray:
@@ -142,16 +149,18 @@ class Explainer:
         if given != own:
             raise StateError("this state belongs to another model, or to more than one stream")
 
-    def _index(self, logits: Tensor, label: str | None) -> int:
-        if label is None:
-            return int(logits.argmax())
-        if label not in self.config.labels:
-            raise ModelError(f"there is no label {label!r}; the labels are {', '.join(self.config.labels)}")
-        return self.config.labels.index(label)
+
+def label_index(labels: Sequence[str], logits: Tensor, label: str | None) -> int:
+    """The number of a label, None: of the likeliest; raises ``ModelError`` for an unknown one."""
+    if label is None:
+        return int(logits.argmax())
+    if label not in labels:
+        raise ModelError(f"there is no label {label!r}; the labels are {', '.join(labels)}")
+    return labels.index(label)
 
 
 @contextmanager
-def _at_most(threads: int) -> Iterator[None]:
+def at_most(threads: int) -> Iterator[None]:
     """Torch in so many threads: on busy cores, threads of a small CNN wait for each other more than they work."""
     before = torch.get_num_threads()
     if before <= threads:
@@ -181,7 +190,7 @@ def _kept(modules: tuple[nn.Module, ...]) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def _log_odds(logits: Tensor, index: int) -> Tensor:
+def log_odds(logits: Tensor, index: int) -> Tensor:
     """Of one label against all others: its gradient shows what sets it apart, however confident the model is."""
     others = torch.cat([logits[:index], logits[index + 1 :]])
     return logits[index] - others.logsumexp(0) if len(others) else logits[index]

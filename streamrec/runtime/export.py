@@ -57,8 +57,8 @@ class _Step(nn.Module):
 def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
     """The graph without its weights, and the names of the weights that it refers to.
 
-    Inputs: ``pictures`` (N, 3, height, width) uint8 RGB, or ``readings`` (N, C) float32 of a signal, ``elapsed`` (N,)
-    float32 seconds, ``head.0`` ...,
+    Inputs: ``pictures`` (N, 3, height, width) uint8 RGB, or ``readings`` (N, C) or ``samples`` (N, S) float32,
+    ``elapsed`` (N,) float32 seconds, ``head.0`` ...,
     ``cache.0`` ... as in ``State``; outputs: ``probabilities`` (N, labels), in a model that counts ``phase``
     (N, 2), and each memory with ``.next`` behind its name. N is free.
     """

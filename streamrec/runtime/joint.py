@@ -73,12 +73,12 @@ def open_models(
     paths = [find_model(model) for model in models]
     check_names(paths)
     members = read_members(paths, engine, device, people, per_person)
-    _check_one_sense(members)
+    check_one_sense(members)
     options = EngineOptions(engine, device, threads, people, per_person)
     return JointRecognizer(members, threads, _Origin(paths, options))
 
 
-def _check_one_sense(members: Sequence[Member]) -> None:
+def check_one_sense(members: Sequence[Member]) -> None:
     """Raise ``ModelError`` for models that cannot take the same frames."""
     first = members[0]
     kind = first.config.transform

@@ -25,7 +25,7 @@ from streamrec.runtime.engine import Arrays, Engine, PersonHeads, PrefetchWorker
 from streamrec.runtime.graph_merge import StepGraph, merge
 from streamrec.runtime.graph_person import PersonGraph
 from streamrec.runtime.graph_split import SplitGraph, StepParts
-from streamrec.types import SIGNAL, VIDEO
+from streamrec.types import SIGNAL, SOUND, VIDEO
 
 MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
 _LARGEST_MEMORY = 1 << 28  # bytes of the memory of one stream
@@ -35,7 +35,8 @@ _TYPES: dict[type, str] = {
     np.uint8: "tensor(uint8)",
     np.float32: "tensor(float)",
 }  # of the input, by the transform's dtype
-_NOTHING = {VIDEO: "a black picture", SIGNAL: "readings of zero"}  # what a model is tried on, in messages
+# What a model is tried on, in messages.
+_NOTHING = {VIDEO: "a black picture", SIGNAL: "readings of zero", SOUND: "silence"}
 LARGE = 4_000_000  # bytes of graph and weights: with less, a step is too short to be worth splitting
 
 

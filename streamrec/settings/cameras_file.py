@@ -26,6 +26,7 @@ from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
 from streamrec.settings.arming_table import arming_of
 from streamrec.settings.evidence import PRIVACIES, Privacy
+from streamrec.settings.listening import ListenSettings, listen_of
 from streamrec.settings.places import lines_of, zones_of
 from streamrec.settings.rules_table import rules_of
 from streamrec.settings.toml import no_such_key, parse_toml, read_toml
@@ -47,7 +48,9 @@ _DEFAULT_KEYS = (
     *_LOGIN_KEYS,
     *_EVENT_KEYS,
 )
-_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "line", "address_file")
+_CAMERA_KEYS = (
+    "name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "line", "address_file", "listen",
+)  # fmt: skip
 _SECRET_KEYS = ("password", "secret", "token")
 _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
 _SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name variables; in a file, one a line
@@ -107,6 +110,9 @@ class CameraSettings:
     # Those that count: the named ones of ``only``, or all, and all that exclude or only name a place.
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
+    listen: ListenSettings | None = (
+        None  # a model of sound beside its pictures; None: its sound is not opened
+    )
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the models' own
     by_model: tuple[
         tuple[str, tuple[tuple[str, Any], ...]], ...
@@ -231,7 +237,14 @@ def without_addresses(path: str | os.PathLike[str], tuned: Tuned | None = None) 
                     table["address"] = ""
             if isinstance(table.get("address"), str):
                 table["address"] = "synthetic"
+            if isinstance(table.get("listen"), dict):
+                table["listen"].pop("address", None)
     return watchfile_of(data, path, os.environ, tuned)
+
+
+def without_listening(file: WatchFile) -> WatchFile:
+    """The same file, of which no camera listens."""
+    return replace(file, cameras=tuple(replace(camera, listen=None) for camera in file.cameras))
 
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
@@ -421,6 +434,7 @@ class _Reader:
             region=self.region(table.get("region"), where),
             zones=zones_of(table, where, self),
             lines=lines_of(table, where, self),
+            listen=listen_of(table, models, where, self),
             privacy=privacy,
             events=tuple(events.items()),
             by_model=by_model,

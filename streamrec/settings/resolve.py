@@ -28,7 +28,7 @@ from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import open_source
 from streamrec.sources.synthetic import World
 from streamrec.sources.wrappers import Region, Zones
-from streamrec.types import VIDEO, Source
+from streamrec.types import SOUND, VIDEO, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +122,8 @@ def events_by_model(
             raise file.error(camera.name, f"by_label: {shortened(label)[1:-1]}", _no_label(label, labels))
     for name, table in () if "by_model" in camera.inherited else camera.by_model:
         key = f"by_model: {shortened(name)[1:-1]}"
+        if camera.listen is not None and name == camera.listen.name:
+            continue  # ``sound_events`` checks it
         if name not in configs:
             raise file.error(camera.name, key, no_such_key(name, tuple(configs), what="model of this camera"))
         for label, _ in dict(table).get("by_label", ()):
@@ -139,6 +141,37 @@ def events_by_model(
         except StreamrecError as error:
             raise file.error(camera.name, key, error) from error
     return found
+
+
+def sound_events(camera: CameraSettings, config: ModelConfig, file: WatchFile) -> EventSettings:
+    """The event settings of the model of sound, of this config, that listens beside a camera's pictures.
+
+    The camera's own settings are of its pictures; of the sound are those below ``by_model`` and its name. Raises
+    ``SettingsError``, also for a model that takes no sound.
+    """
+    assert camera.listen is not None
+    name = camera.listen.name
+    if config.transform.sense != SOUND:
+        raise file.error(camera.name, "listen", f"{name} takes {config.transform.described}, and not sound")
+    own = dict(dict(camera.by_model).get(name, ()))
+    key = f"by_model: {shortened(name)[1:-1]}"
+    for label, _ in own.get("by_label", ()):
+        if label not in config.labels:
+            where = f"{key}: by_label: {shortened(label)[1:-1]}"
+            raise file.error(camera.name, where, _no_label(label, config.labels))
+    try:
+        return replace(config.events, **own)
+    except StreamrecError as error:
+        raise file.error(camera.name, key, error) from error
+
+
+def sound_config(camera: CameraSettings, file: WatchFile) -> ModelConfig:
+    """The config of the model of sound of a camera that listens; raises ``SettingsError``."""
+    assert camera.listen is not None
+    try:
+        return model_config(camera.listen.model)
+    except StreamrecError as error:
+        raise file.error(camera.name, "listen", error) from error
 
 
 def actions_of(
@@ -190,7 +223,8 @@ def check_defaults(file: WatchFile, configs: Mapping[str, ModelConfig]) -> None:
     if not all(camera.enabled and set(camera.models) <= set(configs) for camera in file.cameras):
         return
     known = dict.fromkeys(label for config in configs.values() for label in config.labels)
-    models = tuple(dict.fromkeys(name for camera in file.cameras for name in camera.names))
+    sounds = [camera.listen.name for camera in file.cameras if camera.listen is not None]
+    models = tuple(dict.fromkeys([*(name for camera in file.cameras for name in camera.names), *sounds]))
     for camera in file.cameras:
         for name, _ in camera.by_model if "by_model" in camera.inherited else ():
             if name not in models:
@@ -224,6 +258,8 @@ def check(file: WatchFile, cameras: Iterable[CameraSettings] | None = None) -> N
             found = configs_of(camera, file)
             configs |= dict(zip(camera.models, found.values(), strict=True))
             events_by_model(camera, found, file)
+            if camera.listen is not None:
+                sound_events(camera, sound_config(camera, file), file)
     check_defaults(file, configs)
 
 

@@ -24,7 +24,7 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 PATTERN_KEYS = ("label", "camera", "zone", "model")
 RULE_KEYS = (
-    "name", "when", "lasts", "absent", "since", "by", "then", "count", "within", "timezone", "enabled",
+    "name", "when", "lasts", "absent", "since", "by", "then", "also", "count", "within", "timezone", "enabled",
 )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, nu
         values[key] = _seconds(table.get(key), key, where, reader)
     for key in ("since", "by"):
         values[key] = time_of_day(table.get(key), key, where, reader)
-    for key in ("when", "then"):
+    for key in ("when", "then", "also"):
         values[key] = None if key not in table else pattern_of(table[key], f"{where}{key}: ", cameras, reader)
     try:
         return Rule(name=name.strip(), **values)
@@ -196,8 +196,9 @@ def table_of(rule: Rule) -> dict[str, Any]:
     for key in ("since", "by"):
         if (at := getattr(rule, key)) is not None:
             table[key] = clock(at)
-    if rule.then is not None:
-        table["then"] = _pattern_table(rule.then)
+    for key, pattern in (("then", rule.then), ("also", rule.also)):
+        if pattern is not None:
+            table[key] = _pattern_table(pattern)
     if rule.count is not None:
         table["count"] = rule.count
     if rule.within is not None:
@@ -250,6 +251,8 @@ def sentence(rule: Rule) -> str:
     assert rule.within is not None
     if rule.then is not None:
         return f"{events}, then {words_of(rule.then)} within {duration(rule.within)}"
+    if rule.also is not None:
+        return f"{events} and {words_of(rule.also)} within {duration(rule.within)}"
     return f"{rule.count} times {events} within {duration(rule.within)}"
 
 

@@ -265,6 +265,13 @@ def _graph(width: int, height: int, kind: str, time_base: Any) -> Any:
 @contextmanager
 def opened_video(data: VideoBytes) -> Iterator[Video]:
     """Open a video, and close it at the end; raises ``UnreadableError``, whose message does not name it."""
+    with opened_media(data) as container:
+        yield Video(container, data)
+
+
+@contextmanager
+def opened_media(data: VideoBytes) -> Iterator[Any]:
+    """Open a file of pictures or sound with FFmpeg, and close it at the end; raises ``UnreadableError``."""
     data.open()
     _check_picture(data)
     try:
@@ -275,7 +282,7 @@ def opened_video(data: VideoBytes) -> Iterator[Video]:
             raise data.error from None
         raise UnreadableError(_why_closed(data, error)) from None
     with container:
-        yield Video(container, data)
+        yield container
 
 
 def _check_picture(data: VideoBytes) -> None:
@@ -289,17 +296,22 @@ def _check_picture(data: VideoBytes) -> None:
 
 
 def _stream_of(container: Any) -> Any:
-    """The first stream of moving video: not a cover, and not one without a decoder."""
+    """The first stream of moving video, or a picture that is alone."""
     videos = [stream for stream in container.streams.video if stream.codec_context is not None]
-    moving = [stream for stream in videos if not stream.disposition & _COVER]
-    if moving:
-        return moving[0]
+    if (moving := moving_stream(container)) is not None:
+        return moving
     if videos and all(stream.type == "video" for stream in container.streams):
         return videos[0]
     if container.streams.video and not videos:
         raise UnreadableError("FFmpeg has no decoder for its pictures")
     kinds = sorted({stream.type for stream in container.streams} - {"video"})
     raise UnreadableError("it holds no video" + (f", only {', '.join(kinds)}" if kinds else ""))
+
+
+def moving_stream(container: Any) -> Any:
+    """The first stream of moving video: not a cover, and not one without a decoder; None: there is none."""
+    videos = (stream for stream in container.streams.video if stream.codec_context is not None)
+    return next((stream for stream in videos if not stream.disposition & _COVER), None)
 
 
 _FORWARDS = "a pipe is read from its beginning on, which MPEG-TS, Matroska and fragmented MP4 allow"

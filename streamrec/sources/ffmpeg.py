@@ -18,6 +18,7 @@ from streamrec.sources.open_errors import (
     LOST,
     NESTED,
     NO_CODEC,
+    NO_SOUND,
     NO_WAY,
     NOT_OPENED,
     OPEN_SECONDS,
@@ -52,7 +53,7 @@ def read_stream(address: str, transport: str, reader: ReaderThread, *, refuse_fi
         else:
             options["rtsp_transport"] = transport
     begun = time.monotonic()
-    with captured_log() as log, _opened_stream(address, options, reader.opening, log) as container:
+    with captured_log() as log, opened_stream(address, options, reader.opening, log) as container:
         if container.streams.video and container.streams.video[0].codec_context is None:
             raise StreamEnded(NO_CODEC, cause=LOST)
         if reader.opening < OPEN_SECONDS and time.monotonic() - begun >= 0.95 * reader.opening:
@@ -84,7 +85,8 @@ def read_stream(address: str, transport: str, reader: ReaderThread, *, refuse_fi
         raise StreamEnded(None) if recording else StreamEnded(ENDED, cause=ENDED)
 
 
-def _opened_stream(address: str, options: dict[str, str], seconds: float, log: list[Line]) -> Any:
+def opened_stream(address: str, options: dict[str, str], seconds: float, log: list[Line]) -> Any:
+    """An address, opened within so many seconds; raises ``StreamEnded``. ``log``: FFmpeg's lines of this thread."""
     begun = time.monotonic()
     if isinstance(log, LogLines):
         log.until = begun + seconds
@@ -106,7 +108,7 @@ def _opened_stream(address: str, options: dict[str, str], seconds: float, log: l
         reason += percent_hint(address) if locked else ""
         known = locked or circle or isinstance(error, av.HTTPNotFoundError)
         if "allowed_media_types" in options and not silent and not known:
-            reason = _without_video(address, reason)
+            reason = _without(options["allowed_media_types"], address, reason)
     raise StreamEnded(reason, silent=silent, locked=locked)
 
 
@@ -121,14 +123,16 @@ def _parts(address: str, seconds: float) -> Any:
         return None
 
 
-def _without_video(address: str, reason: str) -> str:
-    """The reason, or that an RTSP address, which could not be opened for its video, has sound alone."""
+def _without(kind: str, address: str, reason: str) -> str:
+    """The reason, or that an RTSP address, which could not be opened for its video (or audio), has none."""
     for _ in range(BUSY_TRIES):
         try:
             with av.open(
                 address, options={"rtsp_flags": "prefer_tcp"}, timeout=(OPEN_SECONDS, READ_SECONDS)
             ) as container:
-                return reason if container.streams.video else no_video(container)
+                if any(stream.type == kind for stream in container.streams):
+                    return reason
+                return no_video(container) if kind == "video" else NO_SOUND
         except av.HTTPServerError:
             time.sleep(BUSY_SECONDS)
         except av.FFmpegError:

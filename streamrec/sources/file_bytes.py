@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.core.messages import why
+from streamrec.core.redact import redact_address
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 
@@ -153,6 +154,16 @@ def ending_of(path: str | Path) -> str:
     """
     ending = Path(path).suffix.lower()
     return ending if ending[1:].isascii() and ending[1:].isalnum() and len(ending) <= 8 else ""
+
+
+def existing(path: Path) -> Path:
+    """The absolute path of a file or pipe that is there and not empty; raises ``SourceError``."""
+    if not path.exists():
+        hint = "; an address begins with rtsp:// or http://" if "@" in str(path) else ""
+        raise SourceError(f"there is no file {printable(redact_address(str(path)))}{hint}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise SourceError(f"{printable(str(path))} is empty: 0 bytes")
+    return path.absolute()
 
 
 def open_file(path: Path, *, pipes: bool) -> VideoBytes:

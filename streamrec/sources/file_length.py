@@ -10,7 +10,7 @@ SLACK = 1024  # bytes by which writers of AVI and WMV err
 def missing_bytes(file: VideoBytes) -> int:
     """How many bytes a local file lacks by its own header; 0: it is complete, or the header does not contain a length.
 
-    Matroska and WebM, AVI, WMV, and MP4 with its relatives contain it; MPEG-TS consists of whole packets.
+    Matroska and WebM, AVI, WAV, WMV, and MP4 with its relatives contain it; MPEG-TS consists of whole packets.
     """
     if not isinstance(file, LocalFile):
         return 0
@@ -38,6 +38,9 @@ def _expected(file: LocalFile) -> int:
         return 0 if length is None else at + after + length
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WEBP"):
         return 8 + int.from_bytes(head[4:8], "little") - SLACK
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        length = int.from_bytes(head[4:8], "little")
+        return 0 if length in (0, 0xFFFFFFFF) else 8 + length  # of a pipe it is not known
     if head[:4] == b"\x30\x26\xb2\x75":  # ASF: WMV
         file.seek(0)
         head = file.read(1 << 16)

@@ -15,7 +15,7 @@ from streamrec.core.redact import redact_address, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 from streamrec.sources.decoding import opened_video
-from streamrec.sources.file_bytes import STDIN, UnreadableError, VideoBytes, open_file
+from streamrec.sources.file_bytes import STDIN, UnreadableError, VideoBytes, existing, open_file
 from streamrec.sources.image_files import read_picture
 from streamrec.sources.remote_file import RemoteFile
 from streamrec.types import Frame, Source, SourceState
@@ -65,12 +65,7 @@ class FileSource(Source):
         self.name = printable("standard input" if str(path) in STDIN else self._path.name)
         if str(path) in STDIN:
             return
-        if not self._path.exists():
-            hint = "; an address begins with rtsp:// or http://" if "@" in str(path) else ""
-            raise SourceError(f"there is no file {printable(redact_address(str(path)))}{hint}")
-        self._path = self._path.absolute()
-        if self._path.is_file() and self._path.stat().st_size == 0:
-            raise SourceError(f"{printable(str(path))} is empty: 0 bytes")
+        self._path = existing(self._path)
 
     @property
     def duration(self) -> float | None:  # type: ignore[override]

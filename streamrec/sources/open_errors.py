@@ -30,6 +30,7 @@ MOST_CONNECTIONS = 40  # of one opening: a playlist has a few variants, and thei
 NO_CODEC = (
     "its pictures are of a kind that FFmpeg cannot decode here; set the camera to H.264, H.265 or MJPEG"
 )
+NO_SOUND = "the camera sends no sound: switch its microphone on in its settings (AAC, G.711 or Opus), or do not listen"
 NO_WAY = "no way leads to that address (network or host unreachable); check the address and the network"
 NO_TLS = "what answers there does not speak TLS as it should; is it rtsp:// or http:// without the s?"
 NOT_OPENED = "it could not be opened, or the connection broke off at once; check the address and the network"
@@ -186,7 +187,7 @@ def ffmpeg_reason(error: av.FFmpegError, took: float, deadline: float) -> str:
     if isinstance(error, av.TimeoutError | av.ExitError) or took >= 0.95 * deadline:
         return no_answer(deadline)
     if isinstance(error, av.InvalidDataError):
-        return "what is there is not a video that FFmpeg knows, or it is damaged"
+        return "what is there is of no kind that FFmpeg knows, or it is damaged"
     return (error.strerror or "unknown error").lower()
 
 

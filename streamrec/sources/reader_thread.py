@@ -38,7 +38,7 @@ UNPLUGGED = "the camera stopped giving pictures"
 class DecodedFrame:
     """A frame without known damage."""
 
-    image: np.ndarray  # (H, W, 3) uint8, BGR
+    image: np.ndarray  # (H, W, 3) uint8, BGR; of sound a block (N,) float32
     camera_time: float | None  # seconds on the camera's clock; None: it sends no time
     captured: float  # time.monotonic()
     key: bool  # a key frame: predicted from no other
@@ -78,7 +78,7 @@ class IsFile(Exception):
 class ReaderThread:
     """Opens a camera once and reads it, in a thread of its own, until it ends or is ``unwanted``."""
 
-    KEPT = 4  # frames that wait; a slower consumer is given newer ones
+    KEPT = 4  # images that wait; a slower consumer is given newer ones
 
     def __init__(
         self,
@@ -90,7 +90,9 @@ class ReaderThread:
         strict: bool = True,
         wary: bool = False,
         before: Callable[[ReaderThread], None] | None = None,
+        kept: int = KEPT,
     ) -> None:
+        self.kept = kept  # frames that wait
         self.opening = opening  # seconds that the opening may take
         self.strict = strict  # refuse what the decoder can only guess
         self.wary = wary  # the opening before gave nothing but damage
@@ -159,7 +161,7 @@ class ReaderThread:
     def put(self, frame: DecodedFrame) -> None:
         """Hand over a frame; never waits."""
         with self._changed:
-            if len(self._frames) >= self.KEPT:
+            if len(self._frames) >= self.kept:
                 self._frames.popleft()
                 self.refused[UNREAD] += 1
             self._frames.append(frame)

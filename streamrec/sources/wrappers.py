@@ -38,6 +38,11 @@ class Wrapper(Source):
         return self.source.channels
 
     @property
+    def rate(self) -> int:  # type: ignore[override]
+        """That of the other source."""
+        return self.source.rate
+
+    @property
     def live(self) -> bool:
         """Whether the other source is live, which may become known later; or the value that was set."""
         return self.source.live if self._live is None else self._live

@@ -18,8 +18,10 @@ _RANGE = 1.25  # of a person's size, the largest by the smallest, up to which th
 _FAR = 0.12  # heights of the picture: who is smaller is far away, and better comes closer
 
 
-def advise(examples: Sequence[Example], report: TeachReport, cache: StatisticsCache) -> tuple[str, ...]:
-    """What to do next, the most useful first."""
+def advise(
+    examples: Sequence[Example], report: TeachReport, cache: StatisticsCache, watcher: str = "camera"
+) -> tuple[str, ...]:
+    """What to do next, the most useful first. ``watcher``: what sees it."""
     found = []
     for label in report.labels:
         count = report.examples[label]
@@ -27,12 +29,14 @@ def advise(examples: Sequence[Example], report: TeachReport, cache: StatisticsCa
             more = WANTED - count
             found.append(f"show {label} {_times(more)} more")
     if report.nothing_seconds < NOTHING_SECONDS:
-        found.append("let the camera see a minute of nothing, as it mostly is, and say that it was nothing")
+        found.append(
+            f"let the {watcher} see a minute of nothing, as it mostly is, and say that it was nothing"
+        )
     elif report.false_events:
         count = report.false_events
         found.append(
             f"{count} false alarm{'' if count == 1 else 's'} in {report.nothing_seconds:.0f} s of nothing: let the "
-            "camera see more of what mostly happens there, and say that it was nothing"
+            f"{watcher} see more of what mostly happens there, and say that it was nothing"
         )
     found += [
         f"{a} and {b} are alike: show what is different about them, or make them one" for a, b in report.alike

@@ -1,22 +1,26 @@
-"""The encoder that teaching stands on: that of a shipped model, frozen, cut out of its file."""
+"""The encoder that teaching stands on: frozen, cut out of a model file. For video that of a shipped model."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from streamrec.errors import ModelError
 from streamrec.events.detector import EventSettings
-from streamrec.nn.config import TAUGHT, ModelConfig
-from streamrec.runtime.checkpoint import Checkpoint, read_checkpoint
+from streamrec.nn.config import TAUGHT, TAUGHT_SIGNAL, ModelConfig
+from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
 from streamrec.runtime.joint import Member
 from streamrec.teach.background import shipped_background
 from streamrec.teach.examples import NOTHING, FeatureKind
 from streamrec.teach.graph import CLASSIFIER, EncoderGraph
+from streamrec.types import SIGNAL, VIDEO
 
-SHIPPED = "webcam"  # the model that is taught on: it knows how the person moves who is followed
+SHIPPED = "webcam"  # what is taught on for video: it knows how the person moves who is followed
 SECONDS = 1.0  # time constant of the statistics
 
 
@@ -53,20 +57,54 @@ class TeachableEncoder:
         return Checkpoint(name, config, weights, graph, tuple(referred))
 
 
+def sense_taught(models: Sequence[str | Path]) -> str:
+    """What the streams are of that are taught beside these models: what the first one takes."""
+    checkpoint = _first([find_model(model) for model in models])
+    return VIDEO if checkpoint is None else checkpoint.config.transform.sense
+
+
+def encoder_beside(models: Sequence[Path]) -> TeachableEncoder:
+    """What is taught on beside these model files: of readings the encoder of the first, of video ``webcam``'s.
+
+    Raises ``ModelError`` for a model of readings that cannot be taught on.
+    """
+    checkpoint = _first(models)
+    if checkpoint is None or checkpoint.config.transform.sense == VIDEO:
+        return teachable_encoder()
+    if checkpoint.config.transform.sense != SIGNAL:
+        raise ModelError(
+            f"{checkpoint.name} takes {checkpoint.config.transform.described}: only video and readings can be taught"
+        )
+    if checkpoint.config.is_own:
+        raise ModelError(
+            f"{checkpoint.name} was taught itself: first name the model that it was taught beside"
+        )
+    return _encoder_of(checkpoint, TAUGHT_SIGNAL)
+
+
+def _first(models: Sequence[Path]) -> Checkpoint | None:
+    """The first model; None: there is none, or it is an exported graph, which is of video."""
+    return read_checkpoint(models[0]) if models and models[0].suffix != ".onnx" else None
+
+
 @cache
 def teachable_encoder() -> TeachableEncoder:
     """That of the shipped model ``webcam``; read once."""
-    checkpoint = read_checkpoint(SHIPPED)
+    return _encoder_of(read_checkpoint(SHIPPED), TAUGHT)
+
+
+def _encoder_of(checkpoint: Checkpoint, name: str) -> TeachableEncoder:
+    """``name``: of the encoder, in the files of taught models."""
     graph = EncoderGraph(checkpoint)
     digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(graph.weights.items()):
-        digest.update(name.encode())
+    for key, value in sorted(graph.weights.items()):
+        digest.update(key.encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     before = checkpoint.config
     config = replace(
         before,
         labels=(NOTHING,),
-        encoder=TAUGHT,
+        encoder=name,
         head="statistics",
         statistics_seconds=SECONDS,
         events=EventSettings(background=(NOTHING,)),
@@ -75,5 +113,5 @@ def teachable_encoder() -> TeachableEncoder:
         about="taught live, by examples",
         learned=(),
     )
-    kind = FeatureKind(TAUGHT, graph.size, digest.hexdigest())
+    kind = FeatureKind(name, graph.size, digest.hexdigest())
     return TeachableEncoder(config, graph, kind)

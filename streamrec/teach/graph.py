@@ -1,9 +1,9 @@
-"""Step graphs over a shipped model, as bytes: no torch and no package for ONNX are needed.
+"""Step graphs over a model, as bytes: no torch and no package for ONNX are needed.
 
-A shipped model's graph is cut before its classifier. Its hidden state holds how the person moves; the maximum of the
-backbone's deepest maps over the image say what else there is. Behind these features comes either nothing
-(they are an output, as a memory: that is how a stream is watched while it is taught) or a statistics head
-(``nn/heads.py``), as in the file of a taught model.
+The graph of a model of video is cut before its classifier: its hidden state holds how the person moves; the maximum of
+the backbone's deepest maps over the image say what else there is. That of a model of readings is cut before its
+recurrent layer: the features are the encoder's. Behind them comes either nothing (they are an output, as a memory: that
+is how a stream is watched while it is taught) or a statistics head (``nn/heads.py``), as in the file of a taught model.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint
 from streamrec.runtime.graph_split import value_info
 from streamrec.teach.statistics import LEAST_FRAMES, MOST_FRAMES, Rates
+from streamrec.types import SIGNAL
 
 CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
+_RECURRENT = ".weight_ih_l0"  # of the layer that reads the encoder's features
 _DEEPEST = "encoder.trunk.last.weight"  # its convolution reads the backbone's deepest maps
 _FLOAT, _INT64 = 1, 7  # TensorProto.DataType
 _INT = 2  # AttributeProto.AttributeType
@@ -37,9 +39,9 @@ class _Node:
 
 
 class EncoderGraph:
-    """The part of a shipped model's step graph that leads to what can be taught on: ``size`` features a frame.
+    """The part of a model's step graph that leads to what can be taught on: ``size`` features a frame.
 
-    The memory of the model's own head becomes a part of the encoder's: ``cache.n``.
+    Where the features are of the model's own head, its memory becomes a part of the encoder's: ``cache.n``.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -65,6 +67,16 @@ class EncoderGraph:
                 self._initializers[name_in(message_of(value), 8)] = bytes(message_of(value))
             elif number == 11:
                 self._inputs[name_in(message_of(value), 1)] = bytes(message_of(value))
+        self._referred = checkpoint.referred
+        self._given = checkpoint.config.transform.input_name
+        if checkpoint.config.transform.sense == SIGNAL:
+            self._cut_before_the_head(checkpoint)
+        else:
+            self._cut_before_the_classifier(checkpoint)
+        self._keep_memory()
+
+    def _cut_before_the_classifier(self, checkpoint: Checkpoint) -> None:
+        """The features of video: the hidden state, and the maximum of the deepest maps."""
         hidden, deepest = (self._read_by(weight, checkpoint.name) for weight in (CLASSIFIER[0], _DEEPEST))
         self.moves = checkpoint.weights[CLASSIFIER[0]].shape[1]
         self.size = self.moves + checkpoint.weights[_DEEPEST].shape[1]
@@ -76,16 +88,31 @@ class EncoderGraph:
             )
         ]
         self._initializers["taught.places"] = _tensor("taught.places", np.array([2, 3]))
-        self._keep_memory()
-        self._referred = checkpoint.referred
         self.weights = {name: value for name, value in checkpoint.weights.items() if name not in CLASSIFIER}
+
+    def _cut_before_the_head(self, checkpoint: Checkpoint) -> None:
+        """The features of readings: what the recurrent layer reads, but for the time, which is the last of it."""
+        weight = next((name for name in checkpoint.weights if name.endswith(_RECURRENT)), None)
+        if weight is None:
+            raise _other_structure(checkpoint.name)
+        read = self._read_by(weight, checkpoint.name)
+        joined = next((node for node in self._nodes if read in node.outputs), None)
+        if joined is None or joined.kind != "Concat" or len(joined.inputs) != 2:
+            raise _other_structure(checkpoint.name)
+        self.moves = 0
+        self.size = checkpoint.weights[weight].shape[1] - 1
+        self._nodes.append(_read(_node("Identity", [joined.inputs[0]], [_FEATURES])))
+        self._inputs = {name: data for name, data in self._inputs.items() if not name.startswith("head.")}
+        self.weights = {
+            name: value for name, value in checkpoint.weights.items() if not name.startswith("head.")
+        }
 
     def _read_by(self, weight: str, name: str) -> str:
         """What the node with this weight reads."""
         for node in self._nodes:
             if weight in node.inputs:
                 return node.inputs[0]
-        raise ModelError(f"{name} has another structure than models that can be taught on")
+        raise _other_structure(name)
 
     def _keep_memory(self) -> None:
         """Call all memory ``cache.n``: a step has that of the encoder under this name."""
@@ -180,7 +207,7 @@ class EncoderGraph:
         nodes = _leading_to(self._nodes, [_FEATURES, *(f"{name}.next" for name in self.caches)])
         used = {name for node in nodes for name in node.inputs}
         kept = {name: data for name, data in self._initializers.items() if name in used}
-        inputs = [self._inputs[name] for name in ("pictures", "elapsed")]
+        inputs = [self._inputs[name] for name in (self._given, "elapsed")]
         inputs += [value_info(name, _FLOAT, ["streams", *shape]) for name, shape in memory.items()]
         inputs += [self._inputs[name] for name in self.caches]
         outputs = [value_info("probabilities", _FLOAT, ["streams", labels])]
@@ -200,6 +227,10 @@ class EncoderGraph:
         )
         referred = [name for name in self._referred if name in kept]
         return self._head + encoded(7, graph) + self._operators, [*referred, *outside]
+
+
+def _other_structure(name: str) -> ModelError:
+    return ModelError(f"{name} has another structure than models that can be taught on")
 
 
 def _read(data: bytes) -> _Node:

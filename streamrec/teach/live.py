@@ -16,13 +16,13 @@ from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.tracker import EventTracker, in_order
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, find_model
-from streamrec.runtime.joint import JointRecognizer, read_members
+from streamrec.runtime.joint import JointRecognizer, check_one_sense, read_members
 from streamrec.runtime.recognizer import Layout, Recognizer
 from streamrec.teach import statistics
-from streamrec.teach.encoder import TeachableEncoder, teachable_encoder
+from streamrec.teach.encoder import TeachableEncoder, encoder_beside
 from streamrec.teach.examples import NOTHING
 from streamrec.teach.statistics import Memory, Rates
-from streamrec.types import ActionEnded, ActionStarted, Event, Frame, ModelResult, Prediction
+from streamrec.types import VIDEO, ActionEnded, ActionStarted, Event, Frame, ModelResult, Prediction
 
 REPLAYED = 15.0  # seconds that a new head is given to find out what is running
 _ARRAYS = 5  # of the statistics' memory
@@ -88,7 +88,8 @@ class TaughtRecognizer(Recognizer):
         self._rates = Rates.of(encoder.config)
         self._head = FewShotHead.untaught(encoder.size) if head is None else head
         self._observe, self.history = observe, history
-        self._index, self._person = _features_index(joint), _person_index(joint)
+        self._index = _features_index(joint)
+        self._person = _person_index(joint) if joint.sense == VIDEO else None
 
     @classmethod
     def over(
@@ -103,8 +104,10 @@ class TaughtRecognizer(Recognizer):
         """Beside these shipped models or model files; ``own``: the name of the taught one. None: beside none."""
         named = [] if models is None else [models] if isinstance(models, str | Path) else list(models)
         check_names([*named, own])
-        encoder = teachable_encoder()
-        members = [*read_members([find_model(name) for name in named], "onnx", "cpu"), encoder.watching(own)]
+        paths = [find_model(name) for name in named]
+        encoder = encoder_beside(paths)
+        members = [*read_members(paths, "onnx", "cpu"), encoder.watching(own)]
+        check_one_sense(members)
         return cls(JointRecognizer(members, threads), encoder, observe=observe, history=history)
 
     @property
@@ -135,13 +138,20 @@ class TaughtRecognizer(Recognizer):
         return found
 
     def size(self, state: State, frame: Frame) -> float:
-        """Of the person in a frame, after its step: the length of their torso in heights of the picture; 0: none."""
+        """Of the person in a frame, after its step: the length of their torso in heights of the image; 0: none."""
+        if self._person is None:
+            return 0.0
         who, body = state.cache[self._person : self._person + 2]
         if who[0, _STRENGTH] < _SEEN or not body[0, _KNOWN]:
             return 0.0
         transform = self._encoder.config.pictures
         _, _, share, _ = transform.picture_in_input(*frame.image.shape[:2])
         return float(np.exp(body[0, _LOG_SCALE])) / share
+
+    @property
+    def encoder(self) -> TeachableEncoder:
+        """What is taught on."""
+        return self._encoder
 
     @property
     def config(self) -> ModelConfig:

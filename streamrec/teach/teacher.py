@@ -21,13 +21,12 @@ from streamrec.pipeline.loop import results
 from streamrec.runtime.checkpoint import write_checkpoint
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.teach.advice import advise
-from streamrec.teach.encoder import teachable_encoder
 from streamrec.teach.examples import NOTHING, Example, ExampleStore, check_label
 from streamrec.teach.fewshot import FewShotSettings, StatisticsCache, TeachReport, fit
 from streamrec.teach.live import FewShotHead, TaughtRecognizer
 from streamrec.teach.ring import SECONDS, FeatureRing
 from streamrec.teach.statistics import Rates
-from streamrec.types import Frame, Result
+from streamrec.types import VIDEO, Frame, Result
 
 LEAST_FRAMES = 3  # of an example
 ROOM = 0.5  # seconds around an example that are left out of a minute of nothing
@@ -37,8 +36,9 @@ PICTURE_WIDTH = 160  # pixels of the pictures that are kept, if asked
 class Teacher(Closing):
     """Teaches a running stream your own actions: show one a few times, and it is recognized the next time.
 
-    The labels of the shipped ``models`` go on beside yours. ``file`` keeps the examples (features, no pictures unless
-    ``pictures``), so that teaching goes on next week; None keeps them in memory alone. ``name``: of your labels'
+    The labels of the shipped ``models`` go on beside yours. Beside a model of readings, like ``motion``, streams of
+    readings are named, and the encoder of that model is taught on. ``file`` keeps the examples (features, no pictures
+    unless ``pictures``), so that teaching goes on next week; None keeps them in memory alone. ``name``: of your labels'
     model, in ``Result.models`` and events; None takes the file's name. It may be called from any thread. Close it, or
     use it in a ``with``: one program at a time has the file. Raises ``TeachError``, ``ModelError``.
 
@@ -59,7 +59,6 @@ class Teacher(Closing):
         settings: FewShotSettings | None = None,
     ) -> None:
         """``remember``: seconds of a stream that can still be named. ``threads``: of one step, as of a recognizer."""
-        self._encoder = teachable_encoder()
         self._remember = number(remember, "remember", least=1.0, error=TeachError)
         self._keep_pictures = pictures
         self._settings = settings or FewShotSettings()
@@ -68,12 +67,15 @@ class Teacher(Closing):
         self._lock = threading.RLock()
         self._fitting = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._cache = StatisticsCache(Rates.of(self._encoder.config))
         self.report: TeachReport | None = None
         own = name or ("taught" if file is None else Path(file).stem)
         self._live = TaughtRecognizer.over(
             models, own, observe=self.observe, history=self.history, threads=threads
         )
+        self._encoder = self._live.encoder
+        if pictures and self._live.sense != VIDEO:
+            raise TeachError("readings have no pictures that could be kept: leave pictures out")
+        self._cache = StatisticsCache(Rates.of(self._encoder.config))
         self._store = ExampleStore(file, self._encoder.kind)
         self.notes = self._store.notes  # sentences about what was found in the file
         if self._store.labels:
@@ -170,8 +172,13 @@ class Teacher(Closing):
             examples = self._store.examples
             self._cache.forget([example.id for example in examples])
             head, report = fit(examples, self._cache, self._settings, self._encoder.background)
-            report = replace(report, advice=advise(examples, report, self._cache))
+            report = replace(report, advice=advise(examples, report, self._cache, self._watcher))
             return head, replace(report, seconds=time.perf_counter() - began)
+
+    @property
+    def _watcher(self) -> str:
+        """What sees, in sentences."""
+        return "camera" if self._live.sense == VIDEO else "sensor"
 
     def use(self, head: FewShotHead, report: TeachReport | None = None) -> None:
         """Judge by this head from the next frame on; an earlier one undoes a fit."""
@@ -263,7 +270,7 @@ class Teacher(Closing):
         if end > newest + 0.5:
             raise TeachError(f"at is {end:g} s, and the newest frame is of {newest:g} s: it is still to come")
         if at is None and end <= oldest:
-            raise TeachError("the camera has only just begun: wait a little, then say it again")
+            raise TeachError(f"the {self._watcher} has only just begun: wait a little, then say it again")
         if end <= oldest:
             raise TeachError(
                 f"{end:g} s is forgotten: the last {self._remember:g} s can be named, from {oldest:g} s on"

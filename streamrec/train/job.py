@@ -30,7 +30,7 @@ from streamrec.evaluation.reports import NOTHING
 from streamrec.evaluation.sets import names_of
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.encoders import SIGNAL_ENCODERS
+from streamrec.nn.encoders import OTHER_SENSES
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.model import ActionModel
 from streamrec.nn.ood import KnownFeatures, KnownPictures
@@ -57,6 +57,7 @@ from streamrec.train.training_data import (
     joint_scenes,
     scenes_of,
 )
+from streamrec.types import SIGNAL
 
 need("torch", extra="train")
 
@@ -461,7 +462,7 @@ class TrainJob:
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
         config = replace(self.config, labels=labels, events=events, learned=self._sets(clips))
-        if config.encoder in SIGNAL_ENCODERS:
+        if config.encoder in OTHER_SENSES[SIGNAL]:
             config = replace(config, transform=transform_of(clips))
         check_start(self.settings, self.weights)
         # Errors in it are raised now, not after the decoding.

@@ -13,7 +13,7 @@ from streamrec.errors import DataError, ModelError
 from streamrec.evaluation.sets import EXERCISES
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.encoders import JOINTS, ON_PEOPLE, PERSONS, SIGNAL_ENCODERS
+from streamrec.nn.encoders import JOINTS, ON_PEOPLE, OTHER_SENSES, PERSONS
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.encoders.person_box import MAPS as PERSON_BOX
 from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
@@ -92,7 +92,8 @@ ENSEMBLE = MappingProxyType(
 USUAL: Mapping[str | None, Mapping[str, Any]] = MappingProxyType(
     {
         **{name: {**PLAIN, **JOINT} for name in JOINTS},
-        **dict.fromkeys(SIGNAL_ENCODERS, MappingProxyType({})),  # their transform follows from the data
+        # Their transform follows from the data.
+        **{name: MappingProxyType({}) for known in OTHER_SENSES.values() for name in known},
         **dict.fromkeys((*PERSONS, PERSON_BOX), PERSON),
         KEYPOINTS: {**PLAIN, **KEYPOINT},
         PERSON_BOX_JOINTS: ENSEMBLE,

@@ -442,6 +442,7 @@ def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
         "fps": table.get("fps"),
         "enabled": settings.enabled,
         "count": settings.count,
+        "listens": "" if settings.listen is None else settings.listen.name,
         "per_person": next(name for name, value in PER_PERSON.items() if value is table.get("per_person")),
         "privacy": str(table.get("privacy", "")),
         "region": None if settings.region is None else list(settings.region),
@@ -612,7 +613,7 @@ def _rename_in_rules(document: Any, before: str, now: str) -> None:
     if before == now:
         return
     for rule in document.get("rule", []):
-        for pattern in (rule.get("when"), rule.get("then")):
+        for pattern in (rule.get("when"), rule.get("then"), rule.get("also")):
             rename_in_pattern(pattern, before, now)
     rename_camera(document, before, now)
 

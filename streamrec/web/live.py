@@ -360,6 +360,13 @@ class LiveState(Sink):
         if result is not None:
             shown["height"], shown["width"] = result.frame.image.shape[:2]
         shown |= places_json(getattr(camera, "places", None) or PlaceSettings())
+        if (sound := getattr(camera, "sound", None)) is not None:
+            shown["sound"] = {
+                "model": sound.name,
+                "state": str(sound.health.state),
+                "reason": self.hide(sound.health.reason),
+                "dropped": sound.dropped,
+            }
         if several:
             shown["models"] = [{"model": one.model, **_prediction_json(one, live=live)} for one in several]
         return shown
@@ -446,8 +453,9 @@ def _renamed(result: Result, name: str) -> Result:
 class SourceCamera:
     """The source of ``streamrec run`` as a camera; it measures its own rate."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, sound: Any = None) -> None:
         self.name: str = source.name
+        self.sound = sound
         self._source = source
         self._times: deque[float] = deque(maxlen=1000)
 

@@ -82,6 +82,15 @@ class PersonNow(BaseModel):
     period: float | None = Field(description="seconds between two of any motion; null: nothing repeats now")
 
 
+class SoundNow(BaseModel):
+    """The sound beside the pictures of a camera that listens."""
+
+    model: str = Field(description="the model of sound; its predictions are among ``models``")
+    state: str = Field(description="as of a camera")
+    reason: str = Field(description="why it is not live; never holds a password")
+    dropped: int = Field(description="hops of sound dropped because the machine was too slow")
+
+
 class CameraNow(BaseModel):
     """The state of a camera, now."""
 
@@ -118,6 +127,7 @@ class CameraNow(BaseModel):
     models: list[ModelNow] = Field(
         default=[], description="only where several models watch it; the fields above are the first's"
     )
+    sound: SoundNow | None = Field(default=None, description="only where the camera listens")
     machine: str = Field(default="", description="only in a fleet: where it runs; empty: on none yet")
     machine_since: datetime | None = Field(default=None, description="only in a fleet: when it began there")
 

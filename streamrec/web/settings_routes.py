@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from typing import Annotated, Any
 
-import numpy as np
-
 from streamrec.core.redact import redact, secrets_of
-from streamrec.errors import SourceError, StreamrecError, need
+from streamrec.errors import StreamrecError, need
 from streamrec.outputs.history.records import iso
 from streamrec.outputs.history.rule_replay import fired
 from streamrec.settings.rules_table import sentence
-from streamrec.sources.open import open_source
 from streamrec.web import jpeg
 from streamrec.web.access_control import Refused
 from streamrec.web.cameras_editor import CamerasEditor, ChangedMeanwhile
 from streamrec.web.live import LiveState
 from streamrec.web.roles import Role, needs
 from streamrec.web.threshold_preview import preview
+from streamrec.web.trial_picture import snapshot
 
 need("fastapi", extra="web")
 
@@ -44,7 +40,6 @@ from streamrec.web.settings_schemas import (  # noqa: E402
     TryThresholds,
 )
 
-_TRY_SECONDS = 10.0
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
 
 
@@ -235,18 +230,3 @@ async def _run(live: LiveState, work: Callable[[], Any], change: CameraChange | 
         raise Refused(409, "changed_meanwhile", message(error)) from error
     except StreamrecError as error:
         raise Refused(422, "not_possible", message(error)) from error
-
-
-def snapshot(address: str, seconds: float = _TRY_SECONDS) -> np.ndarray:
-    """One frame (H, W, 3) of an address; raises ``StreamrecError``, in time."""
-    source = open_source(address, retries=0)
-    alarm = threading.Timer(seconds, source.interrupt)
-    alarm.daemon = True
-    alarm.start()
-    try:
-        with closing(iter(source)) as frames:  # type: ignore[type-var]
-            for frame in frames:
-                return frame.image
-    finally:
-        alarm.cancel()
-    raise SourceError(f"it gave no picture within {seconds:g} s")

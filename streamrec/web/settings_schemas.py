@@ -165,6 +165,7 @@ class RuleChange(BaseModel):
     since: _NAME | None = None
     by: _NAME | None = None
     then: PatternJson | _NAME | list[_NAME] | None = None
+    also: PatternJson | _NAME | list[_NAME] | None = None
     count: Annotated[int, Strict()] | None = None
     within: _TIME | None = None
     timezone: str = Field(default="", max_length=100)
@@ -185,6 +186,7 @@ class RuleJson(BaseModel):
     since: str | None = None
     by: str | None = None
     then: dict[str, Any] | str | list[str] | None = None
+    also: dict[str, Any] | str | list[str] | None = None
     count: int | None = None
     within: str | None = None
     timezone: str = ""
@@ -238,6 +240,9 @@ class CameraSettingsJson(BaseModel):
     per_person: str = Field(description="whether each person is judged: yes, no, or default: as is best")
     privacy: str = Field(description="what is kept of its frames; empty: as of the other cameras")
     region: list[float] | None
+    listens: str = Field(
+        default="", description="the model of sound that listens beside its pictures; empty: nothing listens"
+    )
     zones: list[ZoneJson] = []
     only: list[str] | None = None
     lines: list[LineJson] = []

@@ -124,13 +124,14 @@ def rtsp_camera(
     vary: bool = False,
     tls: bool = False,
     keys: int = 0,
+    sound: bool = False,
 ) -> Iterator[Camera]:
     """An RTSP camera that plays a file over and over, or a test pattern of 640x480 at 25 frames a second.
 
     ``loops`` ends the stream after so many plays (of the pattern: seconds). With ``stamp``, ``read_stamp``
     finds frame number and time in each picture; one in ``keys`` is a key frame. ``codec`` "none" is sound without
     pictures; ``transport`` "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and
-    the whole; ``tls`` makes it rtsps, with a certificate of its own.
+    the whole; ``tls`` makes it rtsps, with a certificate of its own; ``sound`` adds a track with a beep each second.
     """
     need_rtsp()
     command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), *([str(Path(file).resolve())] if file else [])]
@@ -139,6 +140,7 @@ def rtsp_camera(
     command += ["--keys", str(keys)] if keys else []
     command += ["--stamp"] if stamp else []
     command += ["--vary"] if vary else []
+    command += ["--sound"] if sound else []
     command += _common(fps, size, user, password)
     with tempfile.TemporaryDirectory() as folder:
         command += ["--tls", _certificate(Path(folder))] if tls else []

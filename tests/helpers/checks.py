@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
+from streamrec import ActionModel, Frame, ModelConfig, Recognizer, SoundTransform, Transform
 from streamrec.nn.transforms import InputTransform
 from streamrec.runtime.engine import Engine
 
@@ -75,19 +75,18 @@ def check_engines_agree(
     assert worst <= tolerance, f"the engines differ by {worst:g}"
 
 
-def readings(count: int, *, fps: float = 10.0, seed: int = 0, channels: int = 3) -> list[Frame]:
-    """A stream of sensors that swing, with a gap, a jump back and a new segment in it."""
+def hops(count: int, transform: SoundTransform, *, seed: int = 0) -> list[Frame]:
+    """A stream of sound, noise that swells, with lost hops, a gap, a jump back and a new segment in it."""
     rng = np.random.default_rng(seed)
-    swing = np.sin(np.arange(count)[:, None] * rng.uniform(0.2, 1.5, channels)) + 0.1 * rng.normal(
-        size=(count, channels)
-    )
-    times = np.arange(count) / fps + rng.uniform(0, 0.02, count)
+    swell = 0.2 * np.abs(np.sin(np.arange(count)[:, None] / 5))
+    samples = (swell * rng.normal(size=(count, transform.hop))).astype(np.float32)
+    times = np.arange(count) / transform.fps
+    times[count // 4 :] += 3 / transform.fps
     times[count // 2 :] += 10.0
     times[3 * count // 4 :] -= 5.0
-    rows = swing.astype(np.float32)
     return [
-        Frame(row, n, float(time), int(n >= 7 * count // 8), source="sensor")
-        for n, (row, time) in enumerate(zip(rows, times, strict=True))
+        Frame(hop, n, float(time), int(n >= 7 * count // 8), source="microphone")
+        for n, (hop, time) in enumerate(zip(samples, times, strict=True))
     ]
 
 

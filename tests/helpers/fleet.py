@@ -105,3 +105,7 @@ class FlakyLedger:
     def late(self, batch: Batch) -> int:
         self._answer()
         return self.ledger.late(batch)
+
+    def superseded(self, group: str, epoch: int) -> bool:
+        self._answer()
+        return self.ledger.superseded(group, epoch)

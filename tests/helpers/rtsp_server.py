@@ -50,6 +50,8 @@ ENCODERS = {
     "h265": f"x265enc {QUICK} ! rtph265pay config-interval=1 pt=96",
     "mjpeg": "jpegenc quality=85 ! rtpjpegpay pt=26",
 }
+# A beep each second, beside pictures.
+SOUND_TRACK = "audiotestsrc is-live=true wave=ticks volume=0.9 ! audioconvert ! mulawenc ! rtppcmupay pt=0"
 SOUND_ONLY = "audiotestsrc is-live=true volume=0.1 ! audioconvert ! alawenc ! rtppcmapay pt=8"
 
 
@@ -252,6 +254,7 @@ def serve(
     kbit: int,
     tls: str,
     keys: int = 0,
+    sound: bool = False,
 ) -> None:
     """Listen and serve until the process ends. ``codec`` "none": sound without pictures."""
     import gi
@@ -278,9 +281,10 @@ def serve(
         factory.set_launch(f"( {SOUND_ONLY} name=pay0 )")
     else:
         encoder = ENCODERS[codec].format(key=keys or keys_every(float(video.fps)), kbit=kbit)
-        factory.set_launch(f"( {source} ! {encoder} name=pay0 )")
+        track = f" {SOUND_TRACK} name=pay1" if sound else ""
+        factory.set_launch(f"( {source} ! {encoder} name=pay0{track} )")
         factory.connect("media-configure", lambda _, media: feeder.attach(media))
-    factory.set_shared(True)
+    factory.set_shared(not sound)  # as cameras do: a session each, with the tracks that it asks for
     lower = {"tcp": GstRtsp.RTSPLowerTrans.TCP, "udp": GstRtsp.RTSPLowerTrans.UDP}
     if transport in lower:
         factory.set_protocols(lower[transport])
@@ -348,6 +352,7 @@ def main() -> None:
     parser.add_argument("file", nargs="?", help="the video; none: a test pattern")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--codec", choices=[*ENCODERS, "none"], default="h264", help="none: sound only")
+    parser.add_argument("--sound", action="store_true", help="a sound track beside the pictures")
     parser.add_argument("--transport", choices=["any", "tcp", "udp"], default="any")
     parser.add_argument("--kbit", type=int, default=2000, help="bits a second that H.264 and H.265 may take")
     parser.add_argument("--pattern", choices=["bar", "stripes"], default="bar")
@@ -376,6 +381,7 @@ def main() -> None:
         kbit=arguments.kbit,
         tls=arguments.tls,
         keys=arguments.keys,
+        sound=arguments.sound,
     )
 
 

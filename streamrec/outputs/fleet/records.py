@@ -100,6 +100,9 @@ class LedgerService(Protocol):
     def late(self, batch: Batch) -> int:
         """Take the events of a superseded group that began before it was, and that are not known; returns how many."""
 
+    def superseded(self, group: str, epoch: int) -> bool:
+        """Whether the group was claimed again after this epoch."""
+
 
 class GroupService(Protocol):
     """A group as the head calls it."""

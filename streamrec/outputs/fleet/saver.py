@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from streamrec.outputs.fleet.outbox import Outbox, Waiting
 from streamrec.outputs.fleet.records import (
@@ -264,6 +265,27 @@ class Saver:
                 self._log(f"{self._group}: {error}; what happened before waits in {self._outbox.path}")
                 return
         self._outbox.clear()
+
+
+def bring_abandoned(
+    ledger: LedgerService, folder: Path, log: Callable[[str], object] = lambda message: None
+) -> int:
+    """Bring what groups that run elsewhere now have left in outboxes in this folder; returns how many events.
+
+    A group that moves because its machine died never comes back to what it had noted there. What began before the
+    group was claimed elsewhere is taken, the rest is of no use. Raises ``LedgerAway``.
+    """
+    brought = 0
+    for path in sorted(folder.glob("*.db")):
+        group = path.stem
+        with Outbox(path, log=log) as outbox:
+            left = outbox.oldest()
+            for epoch in sorted({one.epoch for one in left}):
+                if ledger.superseded(group, epoch):
+                    old = [one for one in left if one.epoch == epoch]
+                    brought += ledger.late(Batch(group=group, epoch=epoch, number=0, results=_results(old)))
+                    outbox.taken(old)
+    return brought
 
 
 def _results(parts: Iterable[Offer] | Iterable[Waiting]) -> tuple[RemoteResult, ...]:

@@ -288,6 +288,7 @@ export function cameraView(page, main, name) {
       ["Frame rate", `${camera.fps.toFixed(1)} fps`], ["Latency", ms(camera.latency)], ["Dropped frames", String(camera.dropped)],
       ["Torn or frozen frames", String(camera.refused)], ["Reconnects", String(camera.reconnects)],
       ["Resolution", camera.width ? `${camera.width} × ${camera.height}` : "–"],
+      ...(camera.sound ? [["Sound", `${camera.sound.model}: ${camera.sound.reason || camera.sound.state}`]] : []),
       ...(page.session.fleet ? [["Machine", camera.machine || "none yet"], ["Runs there for", camera.machine && camera.machine_since ? duration(secondsSince(camera.machine_since)) : "–"]] : []),
       [camera.state === "live" ? "Live for" : `${stateOf(camera)} for`, camera.seconds === null ? "–" : duration(camera.seconds)],
     ];

@@ -69,7 +69,7 @@ export async function manageView(page, main) {
     profiles.show();
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);
-      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, some(camera.zones?.length, "zone"), some(camera.lines?.length, "line"), camera.per_person === "yes" ? "each person" : null, camera.count ? "counts" : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
+      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, some(camera.zones?.length, "zone"), some(camera.lines?.length, "line"), camera.per_person === "yes" ? "each person" : null, camera.count ? "counts" : null, camera.listens ? `listens with ${camera.listens}` : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
       return h("section", { class: "panel camera-row", "aria-label": camera.name },
         h("span", { class: "dot", dataset: { state: camera.enabled ? now?.state ?? "connecting" : "ended" } }),
         h("div", {}, h("h2", { class: "name" }, h("bdi", { text: camera.name })), h("p", { class: "address", text: facts })),

@@ -5,12 +5,12 @@ import { labelsOf, patternEditor, patternOf } from "./patterns.js";
 
 const KINDS = {
   lasts: "lasts longer than", absent: "does not happen for", daily: "does not happen from … to …",
-  follows: "is followed by something else", often: "happens several times",
+  follows: "is followed by something else", together: "happens together with something else", often: "happens several times",
 };
 const UNITS = { s: "seconds", min: "minutes", h: "hours", d: "days" };
 const SPANS = [["1", "the last hour"], ["24", "the last 24 hours"], ["168", "the last 7 days"]];
 
-const kindOf = (rule) => (rule.lasts ? "lasts" : rule.absent ? "absent" : rule.since ? "daily" : rule.then ? "follows" : "often");
+const kindOf = (rule) => (rule.lasts ? "lasts" : rule.absent ? "absent" : rule.since ? "daily" : rule.then ? "follows" : rule.also ? "together" : "often");
 const times = (count) => (count === 1 ? "once" : count === 2 ? "twice" : `${count} times`);
 
 let forms = 0;
@@ -57,7 +57,7 @@ function trialPanel() {
 
 /** The section of rules under the cameras; `file` has the settings, and takes their new state. */
 export function rulesPanel(page, file) {
-  const list = h("div", { class: "rows" }), none = h("p", { class: "soft", text: "None yet. A rule makes an event of other events: one that lasts too long, one that does not happen, one after another, too many of them." });
+  const list = h("div", { class: "rows" }), none = h("p", { class: "soft", text: "None yet. A rule makes an event of other events: one that lasts too long, one that does not happen, one after another, two together, too many of them." });
   const add = h("button", { type: "button", class: "button", text: "Add a rule", disabled: true, onclick: () => edit(null) });
   const element = h("section", { class: "rules", "aria-labelledby": "rules-title" }, h("div", { class: "head" }, h("h2", { id: "rules-title", text: "Rules" }), h("div", { class: "right" }, add)), none, list);
 
@@ -65,7 +65,7 @@ export function rulesPanel(page, file) {
     file.take(await ask("/api/v1/settings/rule", { method, body: { revision: file.settings().revision, ...body } }));
   }
   const attempt = (work) => work().catch(file.failed);
-  const changeOf = ({ text, ...rule }) => ({ ...rule, when: patternOf(rule.when), ...(rule.then ? { then: patternOf(rule.then) } : {}) });
+  const changeOf = ({ text, ...rule }) => ({ ...rule, when: patternOf(rule.when), ...(rule.then ? { then: patternOf(rule.then) } : {}), ...(rule.also ? { also: patternOf(rule.also) } : {}) });
 
   function show() {
     const rules = file.settings().rules ?? [];
@@ -85,8 +85,8 @@ export function rulesPanel(page, file) {
     const name = h("input", { id: `${id}-name`, type: "text", maxlength: 60, required: true, autocomplete: "off", value: rule?.name ?? "" });
     const kind = h("select", { id: `${id}-kind` }, Object.entries(KINDS).map(([value, text]) => h("option", { value, text })));
     kind.value = rule ? kindOf(rule) : "lasts";
-    const when = patternEditor(settings, rule?.when, "When this", known), then = patternEditor(settings, rule?.then, "Then this", known);
-    const lengths = { lasts: lengthInput(rule?.lasts ?? "30 s", "How long"), absent: lengthInput(rule?.absent ?? "2 h", "How long"), follows: lengthInput(rule?.within ?? "1 min", "Within"), often: lengthInput(rule?.within ?? "1 h", "Within") };
+    const when = patternEditor(settings, rule?.when, "When this", known), then = patternEditor(settings, rule?.then, "Then this", known), also = patternEditor(settings, rule?.also, "And this", known);
+    const lengths = { lasts: lengthInput(rule?.lasts ?? "30 s", "How long"), absent: lengthInput(rule?.absent ?? "2 h", "How long"), follows: lengthInput(rule?.within ?? "1 min", "Within"), together: lengthInput(rule?.within ?? "10 s", "Within"), often: lengthInput(rule?.within ?? "1 h", "Within") };
     const clock = (value, label) => h("input", { type: "time", value, "aria-label": label, required: true });
     const since = clock(rule?.since ?? "08:00", "From"), by = clock(rule?.by ?? "10:00", "To");
     const count = h("input", { type: "number", min: 2, max: 1000, step: 1, required: true, value: rule?.count ?? 3, "aria-label": "How many times" });
@@ -96,19 +96,19 @@ export function rulesPanel(page, file) {
     const parts = {
       lasts: () => [lengths.lasts.element], absent: () => [lengths.absent.element],
       daily: () => [since, h("span", { text: "to" }), by, h("span", { class: "hint", text: rule?.timezone ? rule.timezone : "each day, by the clock of this machine" })],
-      follows: () => [h("span", { text: "within" }), lengths.follows.element], often: () => [count, h("span", { text: "times within" }), lengths.often.element],
+      follows: () => [h("span", { text: "within" }), lengths.follows.element], together: () => [h("span", { text: "within" }), lengths.together.element], often: () => [count, h("span", { text: "times within" }), lengths.often.element],
     };
     let timer = null, closed = false;
 
     function change() {
       const own = { lasts: () => ({ lasts: lengths.lasts.value() }), absent: () => ({ absent: lengths.absent.value() }), daily: () => ({ since: since.value, by: by.value, timezone: rule?.timezone ?? "" }),
-        follows: () => ({ then: then.value(), within: lengths.follows.value() }), often: () => ({ count: Number(count.value), within: lengths.often.value() }) }[kind.value]();
+        follows: () => ({ then: then.value(), within: lengths.follows.value() }), together: () => ({ also: also.value(), within: lengths.together.value() }), often: () => ({ count: Number(count.value), within: lengths.often.value() }) }[kind.value]();
       return { name: name.value.trim(), when: when.value(), enabled: rule?.enabled ?? true, ...own };
     }
 
     function arrange() {
       numbers.replaceChildren(...parts[kind.value]());
-      more.replaceChildren(...(kind.value === "follows" ? [then.element] : []));
+      more.replaceChildren(...(kind.value === "follows" ? [then.element] : kind.value === "together" ? [also.element] : []));
     }
 
     function soon() { clearTimeout(timer); timer = setTimeout(tryIt, 300); }

@@ -71,7 +71,7 @@ def test_a_table_is_run_and_its_lines_are_on_the_models_clock(model, tmp_path, m
         (["anna_1.csv", "-m", "fight"], "fight takes video, and anna_1.csv is readings of sensors"),
         (["anna_1.csv", "-m", "MODEL", "--count"], "anna_1.csv has no pictures"),
         (["anna_1.csv", "-m", "MODEL", "--record", "kept"], "--record keeps pictures, and leaning takes none"),
-        (["anna_1.csv", "-m", "MODEL", "--explain", "--save", "a.mp4"], "this is for models of pictures"),
+        (["anna_1.csv", "-m", "MODEL", "--explain"], "there is neither, nor JSON Lines, which would have its numbers"),
         (["other.csv", "-m", "MODEL"], "z_acc is missing; name the channels as the model does"),
         (["broken.csv", "-m", "MODEL"], "broken.csv, line 3: x_acc is 'up', which is no number"),
     ],
@@ -84,6 +84,33 @@ def test_what_cannot_be_is_a_sentence(words, said, model, tmp_path, main_here):
     assert ended.returncode == 2, ended.stderr
     assert said in ended.stderr.replace("\n", " ")
     assert "Traceback" not in ended.stderr
+
+
+def test_what_spoke_for_a_label_is_in_lines_and_video_and_changes_no_prediction(model, tmp_path, main_here):
+    table(tmp_path / "anna_1.csv", 1, seconds=4.0)
+    words = ["run", "anna_1.csv", "-m", model, "--no-show"]
+    lines = {}
+    for name, more in (("plain", []), ("why", ["--explain"])):
+        out = ["--jsonl", f"{name}.jsonl", "--save", f"{name}.mp4"]
+        done = main_here(*words, *out, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        read = map(json.loads, (tmp_path / f"{name}.jsonl").read_text().splitlines())
+        lines[name] = [line for line in read if line["type"] == "prediction"]
+    for line, explained in zip(lines["plain"], lines["why"], strict=True):
+        assert line["probabilities"] == explained["probabilities"]
+    found = [line for line in lines["why"] if "relevance" in line]
+    assert len(found) >= len(lines["why"]) // 4
+    assert not any("relevance" in line for line in lines["plain"])
+    for line in found:
+        said = line["relevance"]
+        assert said["label"] == line["label"]
+        share = min(max(line["probabilities"][line["label"]], 1e-3), 1 - 1e-3)
+        whole = sum(said["channels"].values()) + said["rest"]
+        assert whole == pytest.approx(math.log(share / (1 - share)), abs=0.02)
+        assert sum(value for _, value in said["moments"]) + said["rest"] == pytest.approx(whole, abs=0.03)
+    assert set(found[-1]["relevance"]["channels"]) == {"x_acc", "y_acc", "z_acc"}
+    plain, why = (list(open_source(tmp_path / f"{name}.mp4"))[-1].image.astype(int) for name in lines)
+    assert (abs(plain - why).max(2) > 30).any()  # shaded
 
 
 @pytest.mark.slow

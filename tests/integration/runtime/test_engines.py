@@ -20,6 +20,7 @@ from streamrec import (
     ModelConfig,
     Recognizer,
     SignalTransform,
+    SoundTransform,
     State,
     World,
     WorldSettings,
@@ -38,7 +39,7 @@ from streamrec.runtime.checkpoint import (
 )
 from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
-from tests.helpers.checks import check_engines_agree, moving, readings
+from tests.helpers.checks import check_engines_agree, hops, moving
 from tests.helpers.models import SMALL_MOBILENET
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
@@ -538,28 +539,6 @@ def test_on_a_gpu_a_recorded_step_in_half_precision_says_nearly_the_same(name):
     assert engine._record is record_on_gpu
 
 
-@pytest.mark.parametrize("head", ["lstm", "gru"])
-def test_the_engines_agree_for_a_model_of_a_signal(head, tmp_path):
-    torch.manual_seed(3)
-    transform = SignalTransform(channels=("x", "y", "z"), mean=(0.1, 0.0, 1.0), std=(1.0, 0.5, 2.0))
-    config = ModelConfig(
-        labels=("sit", "walk"), encoder="signal-cnn", transform=transform, head=head, hidden_size=8, fps=10.0
-    )
-    path = tmp_path / "signal.safetensors"
-    save_model(path, ActionModel(config).eval())
-    one, other = both(path)
-    assert (one.engine, other.engine, one.sense) == ("onnx", "torch", "signal")
-    check_engines_agree(one, other, readings(64))
-    check_batches_agree(one, other, [readings(40, seed=seed) for seed in range(3)])
-    one.reserve(3)
-    state = one.initial_state()
-    for frame in readings(9):
-        _, state = one.step(frame, state)
-    restored = State.from_bytes(state.to_bytes())
-    again = readings(10)[-1]
-    assert np.array_equal(one.step(again, state)[0].probabilities, one.step(again, restored)[0].probabilities)
-
-
 def test_an_exported_graph_of_a_signal_takes_readings(tmp_path):
     transform = SignalTransform(channels=("x", "y"))
     config = ModelConfig(labels=("sit", "walk"), encoder="signal-cnn", transform=transform, hidden_size=8)
@@ -570,6 +549,31 @@ def test_an_exported_graph_of_a_signal_takes_readings(tmp_path):
     assert recognizer.config.transform == transform
     with pytest.raises(PictureError, match=r"takes 2 channels \(x, y\), a row at a time"):
         recognizer.step(moving(1)[0], recognizer.initial_state())
+
+
+@pytest.mark.parametrize("head", ["lstm", "statistics"])
+def test_the_engines_agree_for_a_model_of_sound(head, tmp_path):
+    torch.manual_seed(3)
+    transform = SoundTransform(rate=8000, hop=640, window=256, stride=80, mels=24, low=60, high=3800)
+    transform = replace(transform, mean=(-9.0,) * 24, std=(3.0,) * 24)
+    config = ModelConfig(
+        labels=("bark", "rain"), encoder="sound-cnn", transform=transform, head=head, hidden_size=8, fps=12.5
+    )
+    path = tmp_path / "sound.safetensors"
+    save_model(path, ActionModel(config).eval())
+    one, other = both(path)
+    assert (one.engine, other.engine, one.sense) == ("onnx", "torch", "sound")
+    assert one.config == config
+    check_engines_agree(one, other, hops(64, transform))
+    check_batches_agree(one, other, [hops(40, transform, seed=seed) for seed in range(3)])
+    state = one.initial_state()
+    for frame in hops(9, transform):
+        _, state = one.step(frame, state)
+    restored = State.from_bytes(state.to_bytes())
+    again = hops(10, transform)[-1]
+    assert np.array_equal(one.step(again, state)[0].probabilities, one.step(again, restored)[0].probabilities)
+    with pytest.raises(PictureError, match="takes sound at 8000 Hz, 80 ms a step: 640 samples from -1 to 1"):
+        one.step(moving(1)[0], one.initial_state())
 
 
 def test_models_of_two_senses_do_not_watch_one_stream(tiny_file, tmp_path):

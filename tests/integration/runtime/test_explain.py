@@ -391,10 +391,16 @@ def test_explaining_for_nobody_is_refused(tiny_file, main_here):
     assert "there is neither; add --save why.mp4" in ended.stderr
 
 
-def test_the_code_of_the_page_runs_as_it_is(monkeypatch):
+def test_the_code_of_the_page_runs_as_it_is(monkeypatch, tmp_path):
     page = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code, of_readings = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     told: dict[str, np.ndarray] = {}
     monkeypatch.setattr("streamrec.open_source", lambda address: moving(4, fps=15.0, height=120, width=160))
     exec(compile(code, "explain.md", "exec"), told)
     assert told["heat"].shape == (120, 160) and told["picture"].shape == (120, 160, 3)
+    rows = ["seconds,x_acc,y_acc,z_acc,x_gyro,y_gyro,z_gyro"]
+    rows += [f"{n / 25},{n % 3},{n % 4},9.8,0,{n % 5},0" for n in range(8)]
+    (tmp_path / "readings.csv").write_text("\n".join(rows))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(of_readings, "explain.md", "exec"), told)
+    assert told["found"].label == "turning" and told["found"].values.shape[1] == 6

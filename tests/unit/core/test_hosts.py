@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamrec.commands.discover_job import list_streams
 from streamrec.commands.fleet.run import place_of
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.notify.dispatch_settings import NotifySettings
@@ -94,3 +95,9 @@ def test_and_so_does_a_camera(tmp_path, address, says):
 def test_and_so_does_the_head_of_a_fleet(head):
     with pytest.raises(SettingsError, match="give HOST or HOST:PORT"):
         place_of(head)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7:80", "http://10.0.0.7"])
+def test_and_so_does_the_search_for_cameras(host):
+    with pytest.raises(SettingsError, match=r"--device: write the host without a"):
+        list_streams([], 1.0, host, ("", ""), as_json=False)

@@ -370,6 +370,7 @@ class TestWhichRule:
             rule(absent=1).kind,
             rule(since=time(8), by=time(9)).kind,
             rule(then=FALL, within=1).kind,
+            rule(also=FALL, within=1).kind,
             rule(count=2, within=1).kind,
         ]
         assert kinds == list(Kind)
@@ -380,7 +381,7 @@ class TestWhichRule:
             ({}, "not what of them; give lasts, or absent"),
             ({"lasts": 1.0, "absent": 1.0}, "lasts and absent do not go together"),
             ({"since": time(8)}, "by: it is missing"),
-            ({"within": 1.0}, "add then or count"),
+            ({"within": 1.0}, "add then, also or count"),
             ({"count": 3}, "within: it is missing"),
             ({"lasts": 1.0, "timezone": "Europe/Berlin"}, "timezone: it belongs to since and by"),
             ({"since": time(8), "by": time(8)}, "by: it is the same time as since"),

@@ -142,7 +142,7 @@ def test_encoder_and_transform_are_of_one_sense():
     with pytest.raises(ModelError, match="signal-cnn takes signals, and this model takes pictures"):
         ActionModel(replace(CONFIG, transform=Transform()))
     with pytest.raises(ModelError, match="no ImageNet weights"):
-        make_encoder("signal-cnn", shape=(3,), weights="imagenet")
+        make_encoder("signal-cnn", transform=ROWS, weights="imagenet")
     with pytest.raises(
         ModelError, match=r"for models of pictures, and the model takes 3 channels \(x, y, z\)"
     ):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from streamrec.notify.notification import extended, notification_of
 from streamrec.notify.ntfy import header
 from streamrec.outputs.history.records import Announcement, Entry, Kind
+from streamrec.types import Forecast
 
 EVENT = Entry(
     id="01a21858f5c0-b2f2cb5b",
@@ -30,6 +31,11 @@ def test_a_notification_says_what_where_and_how_sure():
     assert found.text.endswith(" · 96 % · gate")
     assert found.link == "https://cameras.example.org/#/events/01a21858f5c0-b2f2cb5b"
     assert found.event == EVENT.id
+
+
+def test_of_an_anomaly_it_says_the_reading_and_its_forecast():
+    found = notification_of(body(label="anomaly", forecast=Forecast(0, 31.0, 60.21777), zone=None))
+    assert found.text.endswith(" · 96 % · 31, forecast 60.22")
 
 
 def test_the_video_follows_under_the_same_id():

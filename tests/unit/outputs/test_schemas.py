@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from typer.testing import CliRunner
 
-from streamrec import ActionEnded, ActionStarted, Frame, JsonLines, Prediction, Result
+from streamrec import ActionEnded, ActionStarted, Frame, JsonLines, Prediction, Relevance, Result
 from streamrec.commands.app import app
 from streamrec.outputs.history.records import Announcement, Entry, Kind
 from streamrec.types import Forecast, Health, ModelResult, Person, SourceState
@@ -55,6 +56,8 @@ def written(*, clock=None) -> list[dict]:
         people = (Person(3, *where, (says, None), repetitions=2, count=4, period=1.5), Person(4, *where))
         counted = Result(frame, says, events, repetitions=2, still=4, people=people, count=3, period=1.25)
         lines.write(counted)
+        spoke = Relevance("wave", ("x",), np.array([0.0, 0.04]), np.ones((2, 1), np.float32), rest=-0.5)
+        lines.write(replace(counted, relevance=spoke))
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))
         both = ModelResult("hands", says, 2), ModelResult("legs", says)
         seen = (

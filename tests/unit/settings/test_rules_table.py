@@ -118,7 +118,7 @@ class TestRules:
             ("name = 'a'\nwhen = 'fall'\nsince = '8 o clock'\nby = '9:00'", "since: give a time of day like"),
             ("name = 'a'\nwhen = 'fall'\nsince = '25:00'\nby = '9:00'", "since: give a time of day like"),
             ("name = 'a'\nwhen = 'fall'\ncount = 1\nwithin = 5", "count: give a whole number from 2"),
-            ("name = 'a'\nwhen = 'fall'\nwithin = 5", "within: .* add then or count"),
+            ("name = 'a'\nwhen = 'fall'\nwithin = 5", "within: .* add then, also or count"),
             (
                 "name = 'a'\nwhen = 'fall'\nsince = '8:00'\nby = '9:00'\ntimezone = 'Mars'",
                 "timezone: give a name like",

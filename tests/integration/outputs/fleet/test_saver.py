@@ -9,7 +9,7 @@ import pytest
 
 from streamrec.outputs.fleet.outbox import Outbox
 from streamrec.outputs.fleet.records import LedgerAway
-from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver
+from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver, bring_abandoned
 from tests.helpers.fleet import Camera, FlakyLedger, Head, ended, started
 
 
@@ -26,7 +26,7 @@ class Bench:
     def saver(self, machine: str = "a") -> Saver:
         made = Saver(
             self.ledger,
-            Outbox(self.folder / f"{machine}.outbox"),
+            Outbox(self.folder / f"{machine}.db"),
             "g1",
             clock=HeadClock(lambda: 1000.0 + self.now),
             witness=lambda: self.others_can_save,
@@ -121,6 +121,26 @@ def test_a_process_that_was_killed_while_the_head_was_away_loses_nothing(bench):
     bench.saver()  # the same machine
     assert bench.snapshots == {"door": b"1"}
     assert bench.head.events() == [("door", "wave", 1000.5, None)]
+
+
+def test_what_a_dead_group_left_on_a_machine_that_never_runs_it_again_is_brought(tmp_path, bench):
+    folder = tmp_path / "outbox"
+    old, door = bench.saver("outbox/g1"), Camera("door")
+    bench.save(old, door.at(0.0), snapshot=b"0")
+    bench.ledger.away = True
+    bench.save(old, door.at(1.0, started(0.5)), snapshot=b"1")
+    bench.save(old, door.at(2.0, ended(0.5, 1.5)))
+    bench.save(old, door.at(30.0, started(29.0)))  # the group will have been claimed elsewhere by then
+    with pytest.raises(LedgerAway):
+        bring_abandoned(bench.ledger, folder)
+    bench.ledger.away = False
+    assert bring_abandoned(bench.ledger, folder) == 0  # its own process may come back, and go on
+    bench.now += 5.0
+    bench.saver("b")
+    assert bring_abandoned(bench.ledger, folder) == 1
+    assert bring_abandoned(bench.ledger, folder) == 0
+    assert bench.head.events() == [("door", "wave", 1000.5, 1.0)]
+    assert bench.head.announced == [("started", "wave"), ("ended", "wave")]
 
 
 def test_who_is_superseded_brings_what_began_before_and_ends(bench):

@@ -1,0 +1,220 @@
+"""``run --listen`` and ``listen`` of cameras.toml with a real model of sound: events, privacy, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from streamrec import ActionModel, ModelConfig, SoundTransform, save_model
+from streamrec.errors import SettingsError
+from streamrec.events.detector import EventSettings
+from streamrec.settings.cameras_file import read_watchfile, without_listening
+from streamrec.settings.listening import LEFT_OUT
+from tests.helpers.sounds import tone, write_media
+
+TRANSFORM = SoundTransform(rate=8_000, hop=640, window=256, stride=80, mels=16, low=60, high=3_800)
+
+
+def learned() -> ActionModel:
+    """A model that knows a tone from silence."""
+    torch.manual_seed(0)
+    config = ModelConfig(
+        labels=("quiet", "beep"), encoder="sound-cnn", transform=TRANSFORM, hidden_size=8, fps=12.5,
+        events=EventSettings(background=("quiet",), smoothing=0.1, shortest=0.0, merge_gap=0.2),
+    )  # fmt: skip
+    model = ActionModel(config).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    draw = np.random.default_rng(0)
+    for _ in range(60):
+        sound, truth = np.zeros((4, 24, 640), np.float32), np.zeros((4, 24), np.int64)
+        for one in range(4):
+            begin, long = int(draw.integers(0, 9)), int(draw.integers(3, 16))
+            beep = tone(8_000, 0.08 * long, draw.uniform(300, 900)).reshape(long, 640)
+            sound[one, begin : begin + long], truth[one, begin : begin + long] = beep, 1
+        sound += draw.normal(0, 0.001, sound.shape).astype(np.float32)
+        outputs, _ = model(torch.from_numpy(sound))
+        loss = torch.nn.functional.cross_entropy(
+            outputs[..., :2].flatten(0, 1), torch.from_numpy(truth).flatten()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.2
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def beep(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "beep.safetensors"
+    save_model(path, learned())
+    return path
+
+
+def sound_of(seconds: float = 4.0, at: tuple[float, float] = (1.5, 2.5)) -> np.ndarray:
+    quiet = np.random.default_rng(1).normal(0, 0.001, round(16_000 * seconds)).astype(np.float32)
+    begin, end = (round(16_000 * one) for one in at)
+    quiet[begin:end] += tone(16_000, at[1] - at[0], 500.0)
+    return quiet
+
+
+@pytest.fixture
+def party(tmp_path) -> Path:
+    pictures = [np.full((48, 64, 3), 40 + n, np.uint8) for n in range(100)]
+    return write_media(tmp_path / "party.mp4", sound_of(), 16_000, codec="aac", pictures=pictures)
+
+
+def lines_of(path: Path, kind: str) -> list[dict]:
+    return [line for line in map(json.loads, path.read_text().splitlines()) if line["type"] == kind]
+
+
+def test_a_file_is_watched_and_listened_to_and_no_sound_is_kept(beep, party, tmp_path, main_here):
+    """Everything that keeps something is switched on; what is on the disk afterwards has no track of sound."""
+    import av
+
+    (tmp_path / "after.toml").write_text(
+        '[history]\nfile = "events.db"\n[evidence]\nfolder = "evidence"\nbefore = 1\nafter = 1\n'
+    )
+    done = main_here(
+        "run", "party.mp4", "-m", "fight", "--listen", beep, "--no-show", "--jsonl", "out.jsonl",
+        "--save", "seen.mp4", "--settings", "after.toml", "--record", "flight", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [line for line in lines_of(tmp_path / "out.jsonl", "event") if line["label"] == "beep"]
+    assert [(line["event"], line["model"], line["source"]) for line in found] == [
+        ("started", "beep", "party.mp4"),
+        ("ended", "beep", "party.mp4"),
+    ]
+    assert found[0]["timestamp"] == pytest.approx(1.5, abs=0.2)
+    assert found[1]["timestamp"] == pytest.approx(2.5, abs=0.3)
+    models = {line.get("model") for line in lines_of(tmp_path / "out.jsonl", "prediction")}
+    assert models == {"fight", "beep"}
+    states = {line["source"] for line in lines_of(tmp_path / "out.jsonl", "state")}
+    assert states == {"party.mp4", "party.mp4#sound"}
+    assert "it listens with beep; no sound is kept" in done.stdout + done.stderr
+    with sqlite3.connect(tmp_path / "events.db") as history:
+        rows = history.execute("SELECT model, label FROM event").fetchall()
+    assert ("beep", "beep") in rows
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path != party]
+    videos = [path for path in kept if path.suffix in (".mp4", ".mkv")]
+    assert any("evidence" in str(path) for path in videos), "the event has a video"
+    for video in videos:
+        with av.open(str(video)) as container:
+            assert [stream.type for stream in container.streams] == ["video"], video
+    samples = (sound_of()[24_000:24_064]).astype("<f4").tobytes()
+    for path in kept:
+        assert samples[:32] not in path.read_bytes(), path
+
+
+def test_a_sound_file_is_run_by_a_model_of_sound_with_a_level_for_its_picture(beep, tmp_path, main_here):
+    write_media(tmp_path / "clip.wav", sound_of(), 16_000)
+    done = main_here(
+        "run", "clip.wav", "-m", beep, "--no-show", "--jsonl", "out.jsonl", "--save", "seen.mp4", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    found = lines_of(tmp_path / "out.jsonl", "event")
+    assert [line["event"] for line in found] == ["started", "ended"]
+    assert found[0]["timestamp"] == pytest.approx(1.5, abs=0.2)
+    track = main_here("run", "clip.wav", "-m", "fight", "--no-show", cwd=tmp_path)
+    assert track.returncode == 2 and "fight takes video, and clip.wav is sound" in track.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "silent.mp4", "-m", "fight", "--listen", "fall", "--no-show"), "fall takes video, and"),
+        (("run", "-", "-m", "fight", "--listen", "{beep}", "--no-show"), "has no sound of its own: name one"),
+        (("run", "synthetic", "-m", "fight", "--listen", "{beep}", "--no-show"), "has no sound of its own"),
+        (
+            ("run", "clip.wav", "-m", "{beep}", "--listen", "{beep}", "--no-show"),
+            "two of the models are called beep",
+        ),
+    ],
+)
+def test_what_cannot_be_listened_to_is_a_sentence(arguments, said, beep, tmp_path, main_here):
+    write_media(tmp_path / "silent.mp4", None, pictures=[np.zeros((48, 64, 3), np.uint8)] * 5)
+    write_media(tmp_path / "clip.wav", sound_of(), 16_000)
+    done = main_here(*(one.format(beep=beep) for one in arguments), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_without_sound_is_watched_all_the_same(beep, tmp_path, main_here):
+    write_media(tmp_path / "silent.mp4", None, pictures=[np.zeros((48, 64, 3), np.uint8)] * 20)
+    done = main_here(
+        "run",
+        "silent.mp4",
+        "-m",
+        "fight",
+        "--listen",
+        beep,
+        "--no-show",
+        "--jsonl",
+        "out.jsonl",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert lines_of(tmp_path / "out.jsonl", "prediction")
+    (lost,) = [line for line in lines_of(tmp_path / "out.jsonl", "state") if line["state"] == "failed"]
+    assert lost["source"] == "silent.mp4#sound" and "it has no sound" in lost["reason"]
+
+
+def test_cameras_of_a_file_listen_and_a_rule_fuses_both(beep, party, tmp_path, main_here):
+    """Sound and pictures of one camera: a rule combines their events. The picture's are those of any label."""
+    (tmp_path / "cameras.toml").write_text(
+        f'[[camera]]\nname = "door"\naddress = "party.mp4"\nmodel = "fight"\nlisten = "{beep}"\n'
+        "enter = 0.05\nleave = 0.04\n"
+        '[[camera]]\nname = "yard"\naddress = "party.mp4"\nmodel = "fight"\n'
+        '[[rule]]\nname = "long beep"\nwhen = {label = "beep", camera = "door", model = "beep"}\nlasts = "0.5 s"\n'
+    )
+    done = main_here("watch", "cameras.toml", "--jsonl", "out.jsonl", "--predictions", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = lines_of(tmp_path / "out.jsonl", "event")
+    own = [(line["source"], line["event"], line.get("model")) for line in found if line["label"] == "beep"]
+    assert own == [("door", "started", "beep"), ("door", "ended", "beep")]
+    assert [line["rule"] for line in found if line.get("rule")] == ["long beep", "long beep"]
+    models = {(line["source"], line.get("model")) for line in lines_of(tmp_path / "out.jsonl", "prediction")}
+    assert models == {("door", "fight"), ("door", "beep"), ("yard", None)}
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("listen = 5", "camera 'door': listen: name a model of sound, like listen = "),
+        ("listen = {address = 'mic:'}", "listen: name a model of sound"),
+        ("listen = {model = 'a.onnx', volume = 3}", "listen: volume: there is no such key"),
+        ("listen = 'fight'", "listen: two of the models are called fight"),
+        ("listen = {model = 'a.onnx', address = ''}", "listen: address: write rtsp://"),
+        (
+            "listen = {model = 'a.onnx', address = 'rtsp://me:${NO_SUCH}@h/x'}",
+            "the environment has no NO_SUCH",
+        ),
+    ],
+)
+def test_a_wrong_listen_names_camera_and_key(listen, said, tmp_path):
+    path = tmp_path / "cameras.toml"
+    path.write_text(f'[[camera]]\nname = "door"\naddress = "0"\n{listen}\n')
+    with pytest.raises(SettingsError) as caught:
+        read_watchfile(path, {})
+    assert said in str(caught.value)
+
+
+def test_settings_of_sound_hide_its_password_and_a_fleet_leaves_them_out(tmp_path):
+    path = tmp_path / "cameras.toml"
+    path.write_text(
+        '[[camera]]\nname = "door"\naddress = "0"\n'
+        "listen = {model = 'glass.onnx', address = 'rtsp://me:${PW}@10.0.0.7/live'}\n"
+        '[[camera]]\nname = "yard"\naddress = "rtsp://10.0.0.8/live"\nlisten = "glass.onnx"\n'
+        '[defaults]\nuser = "u"\npassword = "${PW}"\n'
+    )
+    file = read_watchfile(path, {"PW": "s3cret word"})
+    door, yard = (camera.listen for camera in file.cameras)
+    assert door is not None and door.address == "rtsp://me:s3cret%20word@10.0.0.7/live"
+    assert yard is not None and (yard.address, yard.name) == ("", "glass")
+    assert "s3cret" not in repr(file) and "s3cret word" in file.secrets
+    assert [camera.listen for camera in without_listening(file).cameras] == [None, None]
+    assert "door" in LEFT_OUT.format("door")
