@@ -141,6 +141,7 @@ IMPORTED_IN = {
         "nn.encoders.with_people",
         "nn.heads",
         "nn.model",
+        "nn.translator",
         "runtime.checkpoint",
         "runtime.explain",
         "runtime.explain_signals",
