@@ -48,7 +48,17 @@ def test_a_rate_of_steps_that_does_not_fit_the_hop_is_a_sentence(tmp_path, main_
         (tmp_path / label).mkdir()
         write_media(tmp_path / label / "1.wav", tone(16_000, 1.0, 90.0 * len(label)), 16_000)
     ended = main_here(
-        "train", ".", "--recipe", "sound", "--fps", "10", "--out", "x.safetensors", cwd=tmp_path
+        "train",
+        ".",
+        "--recipe",
+        "sound",
+        "--fps",
+        "10",
+        "--hold-out",
+        "0",
+        "--out",
+        "x.safetensors",
+        cwd=tmp_path,
     )
     assert ended.returncode == 2
     assert "leave out --fps" in ended.stderr.replace("\n", " ")
