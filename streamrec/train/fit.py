@@ -23,7 +23,7 @@ from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.heads import Standardized
 from streamrec.nn.model import ActionModel, phase_loss
-from streamrec.nn.signals import SignalTransform
+from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.train.augment import Augmentation
 from streamrec.train.backbone_graph import graph_of_backbone
@@ -35,6 +35,7 @@ from streamrec.train.linear_fit import LinearSettings, encoded, fit_linear
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import KEPT_EVERY, Keeper, Run, identity, restore
 from streamrec.train.signal_windows import SignalAugmentation
+from streamrec.train.sound_windows import SoundAugmentation
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
 
 need("torch", extra="train")
@@ -63,7 +64,7 @@ class TrainSettings:
     late: float = 0.0  # a frame's weight is multiplied by its action's progress to this power; 0: not at all
     balance: float = 1.0  # 1: each label is played equally often; 0: each recording is
     quiet: float = 1.0  # how often a background label is played, for once each other label
-    augmentation: Augmentation | SignalAugmentation | None = Augmentation()  # noqa: RUF009 (frozen)
+    augmentation: Augmentation | SignalAugmentation | SoundAugmentation | None = Augmentation()  # noqa: RUF009
     seed: int = 0
     soup: int = 1  # models that are trained one after the other from the same weights, and averaged
     # -- the step
@@ -116,10 +117,10 @@ class TrainSettings:
 
     @property
     def of_pictures(self) -> Augmentation | None:
-        """The augmentation of pictures; raises ``ModelError`` where it is of readings."""
-        if isinstance(self.augmentation, SignalAugmentation):
+        """The augmentation of pictures; raises ``ModelError`` where it is of another sense."""
+        if isinstance(self.augmentation, SignalAugmentation | SoundAugmentation):
             raise ModelError(
-                "these settings vary readings, and a frozen backbone is of pictures: take another recipe"
+                "these settings vary readings or sound, and a frozen backbone is of pictures: take another recipe"
             )
         return self.augmentation
 
@@ -308,7 +309,7 @@ def _begin(
             window=settings.window,
             fps=config.fps,
             augmentation=settings.augmentation,
-            signal=config.transform if isinstance(config.transform, SignalTransform) else None,
+            transform=None if isinstance(config.transform, Transform) else config.transform,
             max_gap=config.max_gap,
             labels=config.labels,
             balance=settings.balance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,8 +35,10 @@ from streamrec.nn.encoders import OTHER_SENSES
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.model import ActionModel
 from streamrec.nn.ood import KnownFeatures, KnownPictures
+from streamrec.nn.sound import SoundTransform
 from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.sources.synthetic import ACTIONS, LABELS, UNSEEN
+from streamrec.train import sound_windows
 from streamrec.train.distributed import Ranks, choose_device, joined
 from streamrec.train.fit import Progress, RunOptions, TrainSettings, judged_linear
 from streamrec.train.joints import LABELS as JOINT_LABELS
@@ -63,6 +66,7 @@ need("torch", extra="train")
 
 import torch  # noqa: E402
 
+NOTHINGS = 24  # drawn recordings of silence and noise from which a model of sound learns what nothing is
 SCENES = 12  # of the synthetic world are held out at most: it is endless, and rendering takes time
 MOST_UNKNOWN = 0.5  # of the held-out frames: a score that calls more of them unknown is not kept
 CLEAR = EventSettings(
@@ -285,6 +289,9 @@ class TrainJob:
         groups = Counter(clip.group for clip in (*learned, *measured))
         grouped = bool(self.world) or max(groups.values(), default=0) > 1
         quiet, _ = decoded("decoding background", footage, config, cache, console)
+        if isinstance(config.transform, SoundTransform):
+            target = config.labels.index(config.events.background[0])
+            quiet += sound_windows.drawn_nothing(NOTHINGS, config.transform, target, self.settings.seed)
         return TrainData(config, readable, back, names, quiet, grouped)
 
     def _footage(
@@ -457,13 +464,21 @@ class TrainJob:
         if self.world and not (self.is_joints or self.draws_joints):
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
-        if self.background and not BACKGROUND & set(labels):
+        is_sound = isinstance(self.config.transform, SoundTransform)  # silence is learned, too
+        if (self.background or is_sound) and not BACKGROUND & set(labels):
             labels = (*labels, NOTHING)
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
         config = replace(self.config, labels=labels, events=events, learned=self._sets(clips))
         if config.encoder in OTHER_SENSES[SIGNAL]:
             config = replace(config, transform=transform_of(clips))
+        if isinstance(config.transform, SoundTransform):
+            if not math.isclose(config.fps, config.transform.fps):
+                raise DataError(
+                    f"a model of sound takes {config.transform.fps:g} steps a second, which follows from its hop: "
+                    "leave out --fps"
+                )
+            config = replace(config, transform=sound_windows.transform_of(clips, config.transform))
         check_start(self.settings, self.weights)
         # Errors in it are raised now, not after the decoding.
         self._try_room(ActionModel(config, weights=self.weights))
