@@ -199,7 +199,7 @@ SPEECH_RECIPE: Mapping[str, Any] = MappingProxyType(
     {
         "settings": TrainSettings(
             loss="ctc",
-            aligned=0.2,
+            in_place=True,
             steps=1600,
             streams=8,
             window=64,

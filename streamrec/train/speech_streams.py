@@ -12,9 +12,12 @@ import numpy as np
 from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
+from streamrec.train.not_words import not_a_word, stretched, voiced
 
 QUIET = 0.03  # of a word's loudest moment, as amplitude: what is under it before and behind the word is no part of it
 MOMENT = 0.01  # seconds over which loudness is measured
+# A word is to be reported from so many seconds before its end to so many behind it: earlier it may yet become another.
+REPORTED = (0.08, 0.16)
 _NOISE = 17  # the least length of a drawn noise, as a power of two
 _LOUDEST = 0.99  # amplitude: a louder stream is clipped, as by a microphone
 
@@ -23,14 +26,16 @@ _LOUDEST = 0.99  # amplitude: a louder stream is clipped, as by a microphone
 class SpeechAugmentation:
     """How streams of words are varied. "Of the windows": the probability that a window has it at all."""
 
-    speed: float = 0.15  # range of the playing speed, around 1; the voice becomes as much higher or lower
+    speed: float = 0.25  # range of the playing speed, around 1; the voice becomes as much higher or lower
+    tempo: float = 0.4  # of the words: slower or faster by as much as ``speed``, at the same pitch
     level: tuple[float, float] = (-46.0, -12.0)  # decibels below full scale, of a voice
     uneven: float = 4.0  # decibels: by how much the words of a voice differ
     pauses: tuple[float, float] = (0.05, 1.2)  # seconds between two words
-    empty: float = 0.12  # of the windows: without a word
+    not_words: float = 0.25  # of the words: something that is none in its place
+    empty: float = 0.25  # of the windows: without a word
     noise: float = 0.9  # of the windows: noise of a drawn color
     noise_below: tuple[float, float] = (4.0, 45.0)  # decibels below the voice
-    sounds: float = 0.25  # of the windows: drawn sounds that are no speech
+    sounds: float = 0.3  # of the windows: drawn sounds that are no speech; of those without a word three times as many
     # Decibels below the voice; in an empty window above it, too.
     sounds_below: tuple[float, float] = (4.0, 24.0)
     room: float = 0.3  # of the windows: reverberation
@@ -81,6 +86,23 @@ class Spoken:
         found = np.full(len(self.samples) // hop, blank, np.int64)
         for first, end, label in self.words:
             found[first // hop : max(first // hop + 1, -(-end // hop))] = label
+        return found
+
+    def endings(self, hop: int, blank: int, before: int, after: int) -> np.ndarray:
+        """(T,) int64: the label of each frame from ``before`` frames before a word's end to ``after`` behind it.
+
+        Between two words a frame is ``blank``.
+
+        >>> Spoken(np.zeros(16, np.float32), ((2, 8, 1), (9, 12, 1))).endings(2, 0, 1, 1).tolist()
+        [0, 0, 0, 1, 1, 0, 1, 0]
+        """
+        found = np.full(len(self.samples) // hop, blank, np.int64)
+        free = 0
+        for _, end, label in self.words:
+            last = -(-end // hop)  # the frame behind the word
+            first = max(free, last - before)
+            found[first : last + after] = label
+            free = last + after + 1
         return found
 
 
@@ -139,12 +161,17 @@ def spoken(
     at = _pause(rng, how, rate, least_pause)
     while words:
         word = words[int(rng.integers(len(words)))]
+        is_word = rng.random() >= how.not_words
+        if not is_word:
+            other = words[int(rng.integers(len(words)))]
+            word = replace(word, samples=not_a_word(rng, word.samples, other.samples))
         pronounced = _pronounced(rng, word, rate, how)
         end = at + len(pronounced)
         if end + least_pause > length:
             break
         samples[at:end] = pronounced
-        placed.append((at, end, word.target))
+        if is_word:
+            placed.append((at, end, word.target))
         at = end + _pause(rng, how, rate, least_pause)
     return Spoken(samples, tuple(placed))
 
@@ -172,6 +199,8 @@ def _pause(rng: np.random.Generator, how: SpeechAugmentation, rate: float, least
 def _pronounced(rng: np.random.Generator, word: Word, rate: float, how: SpeechAugmentation) -> np.ndarray:
     """The samples of a word, spoken faster or slower, louder or softer, at the level 1 of its root mean square."""
     samples = word.samples
+    if rng.random() < how.tempo:
+        samples = stretched(samples, math.exp(rng.uniform(-1, 1) * math.log1p(how.speed)), rate)
     speed = math.exp(rng.uniform(-1, 1) * math.log1p(how.speed))
     if speed != 1.0:
         places = np.arange(0.0, len(samples) - 1, speed)
@@ -209,8 +238,10 @@ def _noise(slope: int, size: int) -> np.ndarray:
 def drawn_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarray:
     """(L,) a sound that is no speech, of level 1 at its loudest moments: hums, motors, knocks, bursts, calls."""
     seconds = np.arange(length, dtype=np.float32) / np.float32(rate)
-    kind = int(rng.integers(4))
-    if kind == 0:  # a motor, rain: noise that swells
+    kind = int(rng.integers(6))
+    if kind >= 4:
+        found = voiced(rng, length, rate)
+    elif kind == 0:  # a motor, rain: noise that swells
         found = colored(rng, length, rng.uniform(-0.5, 2.0))
         found *= 1.0 + np.sin(2 * math.pi * math.exp(rng.uniform(-0.5, 3.5)) * seconds)
     elif kind == 1:  # a call, a hum: a tone with overtones that glides
@@ -227,7 +258,8 @@ def drawn_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarra
         for start in rng.integers(0, length, int(rng.integers(1, 9))):
             envelope[start:] += np.exp(-(seconds[start:] - seconds[start]) / fades)
         found *= envelope
-    found[: int(rng.integers(length // 2))] *= kind == 0 or rng.random() < 0.5
+    if kind < 4:
+        found[: int(rng.integers(length // 2))] *= kind == 0 or rng.random() < 0.5
     loud = float(np.sqrt(np.maximum(1e-12, np.square(found.astype(np.float64)).reshape(-1)[: length // 64 * 64]
                                     .reshape(-1, 64).mean(1).max())))  # fmt: skip
     return (found / np.float32(loud)).astype(np.float32)
@@ -266,7 +298,7 @@ def varied(
     samples = clean.samples
     if scene.has_room:
         samples = in_a_room(np.random.default_rng(scene.seed), samples, rate)
-    if rng.random() < how.sounds:
+    if rng.random() < how.sounds * (1 if clean.words else 3):
         below = rng.uniform(*how.sounds_below) - (0.0 if clean.words else 20.0)
         samples = samples + decibels(-below) * drawn_sound(rng, len(samples), rate)
     if scene.noise_below is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,16 @@ import numpy as np
 
 from streamrec.data.decode_cache import Recording
 from streamrec.nn.sound import SoundTransform
-from streamrec.train.speech_streams import Scene, SpeechAugmentation, in_order, spoken, varied, words_of
+from streamrec.train.speech_streams import (
+    REPORTED,
+    Scene,
+    SpeechAugmentation,
+    Spoken,
+    in_order,
+    spoken,
+    varied,
+    words_of,
+)
 from streamrec.train.stream_windows import Batch, WindowSettings
 
 SAME_SCENE = 3  # windows of a stream, one behind the other, with the same voice, room and noise
@@ -65,12 +75,14 @@ class SpeechWindows:
         shared = np.random.default_rng((self.settings.seed, stream, number // SAME_SCENE, 1))
         scene = Scene.drawn(shared, how, len(self._voices))
         words = () if rng.random() < how.empty else self._voices[scene.group]
-        clean = spoken(rng, words, steps * hop, rate, how, least_pause=2 * hop)
+        before, after = (math.ceil(seconds * rate / hop) for seconds in REPORTED)
+        made = spoken(rng, words, (steps - after) * hop, rate, how, least_pause=2 * hop)
+        clean = Spoken(np.pad(made.samples, (0, after * hop)), made.words)
         noisy = varied(rng, clean, rate, how, scene)
         elapsed = np.full(steps, hop / rate, np.float32)
         if not number or (number % SAME_SCENE == 0 and rng.random() >= self.settings.carry):
             elapsed[0] = np.inf
-        return noisy.samples.reshape(steps, hop), elapsed, noisy.targets(hop, self._blank)
+        return noisy.samples.reshape(steps, hop), elapsed, noisy.endings(hop, self._blank, before, after)
 
 
 def streams_of(recordings: Sequence[Recording], transform: SoundTransform, blank: int) -> list[Recording]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
 from streamrec.nn.sound import SoundTransform
 from streamrec.train.ctc import spelled
+from streamrec.train.not_words import stretched
 from streamrec.train.speech_streams import (
     Scene,
     SpeechAugmentation,
@@ -59,12 +62,38 @@ def test_windows_hold_whole_words_and_begin_and_end_in_a_pause():
         batch = next(made)
         assert batch.pictures.shape == (4, 100, 320)
         assert batch.pictures.dtype == np.float32
-        assert (batch.targets[:, [0, 1, -1, -2]] == 0).all()
+        assert (batch.targets[:, [0, 1, -1]] == 0).all()
         for samples, targets in zip(batch.pictures, batch.targets, strict=True):
             quiet = np.abs(samples).max(1) == 0.0
-            assert quiet[targets == 0].all()
-            assert np.mean(quiet[targets != 0]) < 0.2
-            assert len(spelled(targets, 0, ended=True)) >= 2
+            assert quiet[[0, 1, -1, -2, -3, -4]].all()
+            runs = np.diff(np.flatnonzero(np.diff(targets)))[::2]
+            assert len(runs) == len(spelled(targets, 0, ended=True)) >= 2
+
+
+def test_a_word_is_labelled_at_its_end_and_shortly_behind_it():
+    batch = next(windows(replace(without_variation(SpeechAugmentation()), pauses=(0.5, 0.6))))
+    for samples, targets in zip(batch.pictures, batch.targets, strict=True):
+        spoken = np.abs(samples).max(1) > 0.0
+        lasts = np.flatnonzero(spoken[:-1] & ~spoken[1:])
+        assert len(lasts) >= 2
+        for last in lasts:
+            assert np.flatnonzero(targets[last - 5 : last + 8]).tolist() == [4, 5, 6, 7, 8, 9]
+
+
+def test_what_is_no_word_has_no_label_and_is_there():
+    how = replace(without_variation(SpeechAugmentation()), not_words=1.0)
+    batch = next(windows(how))
+    assert (batch.targets == 0).all()
+    assert (np.abs(batch.pictures).max((1, 2)) > 0).all()
+
+
+def test_slower_keeps_the_pitch():
+    tone = np.sin(2 * np.pi * 200 * np.arange(4000) / RATE).astype(np.float32)
+    for factor in (0.8, 1.25):
+        found = stretched(tone, factor, RATE)
+        assert abs(len(found) - factor * len(tone)) < 400
+        spectrum = np.abs(np.fft.rfft(found[400:-400]))
+        assert abs(spectrum.argmax() * RATE / (len(found) - 800) - 200) < 8
 
 
 def test_the_state_is_carried_between_windows_and_a_new_scene_may_begin_a_stream():
