@@ -25,8 +25,6 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-_NEVER = -1e4  # logarithm of a probability; of -inf the gradient is no number
-
 
 def blank_of(labels: Sequence[str]) -> int:
     """The index of the blank: the first label that means that nothing happens; raises ``ModelError``.
@@ -55,22 +53,16 @@ def spelled(targets: np.ndarray, blank: int, *, ended: bool = False) -> list[int
     return [label for label in (runs[:-1] if ended else runs) if label != blank]
 
 
-def ctc_loss(logits: Tensor, targets: Tensor, blank: int, *, in_place: bool = False) -> Tensor:
+def ctc_loss(logits: Tensor, targets: Tensor, blank: int) -> Tensor:
     """Logits (N, T, C) and the label of each frame (N, T) -> the CTC loss a label, of all windows together.
 
-    Only the order of the labels in a window is used, and not when they are. ``in_place``: a label may be reported in
-    the frames that have it alone, in which of them is open (the constraint of Sak et al., Interspeech 2015).
+    Only the order of the labels in a window is used, and not when they are.
     """
     orders = [spelled(row, blank, ended=True) for row in targets.cpu().numpy()]
     lengths = torch.tensor([len(order) for order in orders])
     flat = torch.tensor([label for order in orders for label in order], dtype=torch.long)
     steps = torch.full((len(orders),), logits.shape[1])
-    scores = torch.log_softmax(logits, dim=-1)
-    if in_place:
-        labels = torch.arange(logits.shape[-1], device=logits.device)
-        open_to = (labels == targets.unsqueeze(-1)) | (labels == blank)
-        scores = scores.masked_fill(~open_to, _NEVER)
-    scores = scores.transpose(0, 1)
+    scores = torch.log_softmax(logits, dim=-1).transpose(0, 1)
     total = F.ctc_loss(scores, flat, steps, lengths, blank=blank, reduction="sum", zero_infinity=True)
     return total / max(1, len(flat))
 

@@ -82,7 +82,9 @@ class TrainSettings:
     average: float = 0.995  # decay of the moving average (EMA) of the weights, which is returned
     # -- the loss
     loss: str = "frames"  # one of LOSSES
-    in_place: bool = False  # with ctc: a label is reported in the frames that have it, and not anywhere
+    # With ctc: part of the steps, the first ones, in which the labels of frames are learned: CTC alone begins slowly,
+    # for it has to find out where each label is (Sak et al., Interspeech 2015).
+    aligned: float = 0.0
     label_smoothing: float = 0.05
     class_balance: float = (
         0.0  # 1: each label weighs the same, however many frames it has; 0: each frame does
@@ -466,10 +468,10 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
         outputs, state = run.learner(pictures, elapsed, run.state, backbone)
     logits, phase = run.model.split(outputs.float())
     blank = _blank(run, settings)
-    if blank is None:
+    if blank is None or run.now.step < settings.aligned * settings.steps:
         loss = step_loss(logits, targets, weights, settings.label_smoothing, run.balance)
     else:
-        loss = ctc_loss(logits, targets, blank, in_place=settings.in_place)
+        loss = ctc_loss(logits, targets, blank)
     if phase is not None:
         known = torch.from_numpy(batch.phases).to(ranks.device)
         loss = loss + settings.phase_weight * phase_loss(phase, known, weights)

@@ -17,7 +17,7 @@ from streamrec.train.not_words import not_a_word, stretched, voiced
 QUIET = 0.03  # of a word's loudest moment, as amplitude: what is under it before and behind the word is no part of it
 MOMENT = 0.01  # seconds over which loudness is measured
 # A word is to be reported from so many seconds before its end to so many behind it: earlier it may yet become another.
-REPORTED = (0.08, 0.16)
+REPORTED = (0.08, 0.24)
 _NOISE = 17  # the least length of a drawn noise, as a power of two
 _LOUDEST = 0.99  # amplitude: a louder stream is clipped, as by a microphone
 
@@ -26,13 +26,13 @@ _LOUDEST = 0.99  # amplitude: a louder stream is clipped, as by a microphone
 class SpeechAugmentation:
     """How streams of words are varied. "Of the windows": the probability that a window has it at all."""
 
-    speed: float = 0.25  # range of the playing speed, around 1; the voice becomes as much higher or lower
-    tempo: float = 0.4  # of the words: slower or faster by as much as ``speed``, at the same pitch
+    speed: float = 0.2  # range of the playing speed, around 1; the voice becomes as much higher or lower
+    tempo: float = 0.3  # of the words: slower or faster by as much as ``speed``, at the same pitch
     level: tuple[float, float] = (-46.0, -12.0)  # decibels below full scale, of a voice
     uneven: float = 4.0  # decibels: by how much the words of a voice differ
     pauses: tuple[float, float] = (0.05, 1.2)  # seconds between two words
-    not_words: float = 0.25  # of the words: something that is none in its place
-    empty: float = 0.25  # of the windows: without a word
+    not_words: float = 0.15  # of the words: something that is none in its place
+    empty: float = 0.2  # of the windows: without a word
     noise: float = 0.9  # of the windows: noise of a drawn color
     noise_below: tuple[float, float] = (4.0, 45.0)  # decibels below the voice
     sounds: float = 0.3  # of the windows: drawn sounds that are no speech; of those without a word three times as many
