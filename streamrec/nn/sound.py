@@ -11,6 +11,7 @@ from streamrec.core.arguments import Limits
 from streamrec.core.messages import described, shortened
 from streamrec.errors import PictureError, WrongValue
 from streamrec.nn.transforms import InputTransform
+from streamrec.sources.sound import scaled
 from streamrec.types import SOUND
 
 FLOOR = 1e-8  # power that is added before the logarithm: 80 dB below a sine of full scale
@@ -24,12 +25,7 @@ _LIMITS = {
     "high": Limits(1, 96_000, unit="Hz"),
 }
 _MEAN, _STD = Limits(-1e6, 1e6), Limits(1e-6, 1e6)
-# What whole numbers of a type stand for: (zero, full scale).
-_SCALES: dict[str, tuple[float, float]] = {
-    "int16": (0.0, 32_768.0),
-    "int32": (0.0, 2_147_483_648.0),
-    "uint8": (128.0, 128.0),
-}
+_WHOLE = ("int16", "int32", "uint8")  # types of samples that are whole numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +140,8 @@ class SoundTransform(InputTransform):
                 given = np.array(given, np.float32)
             except (TypeError, ValueError) as error:
                 raise PictureError(f"the model takes {self.described}, not {described(given)}") from error
-        if isinstance(given, np.ndarray) and given.dtype.name in _SCALES:
-            zero, scale = _SCALES[given.dtype.name]
-            given = (given.astype(np.float32) - np.float32(zero)) / np.float32(scale)
+        if isinstance(given, np.ndarray) and given.dtype.name in _WHOLE:
+            given = scaled(given)
         return self.stored(given)
 
     def stored(self, data: np.ndarray) -> np.ndarray:
