@@ -22,10 +22,12 @@ import torch
 
 import streamrec
 from streamrec import ActionModel, ModelConfig, Recognizer, StreamRecognizer, Transform
+from streamrec.evaluation.metrics import edit_distance
 from streamrec.runtime.checkpoint import save_model, shipped_models
 from streamrec.sources.synthetic import World, WorldSettings
 from tests.helpers.cameras import free_port, rtsp_camera
 from tests.helpers.paths import ROOT
+from tests.helpers.spoken import write_spoken
 
 SCRIPTS = sorted((ROOT / "demos").glob("*/*.py"))
 QT = ROOT / "demos/qt/qt.py"
@@ -166,6 +168,7 @@ def test_the_demos_are_there():
         "motion",
         "own_cnn",
         "qt",
+        "speech",
         "teach",
         "translation",
     }
@@ -566,3 +569,17 @@ def test_the_motion_demo_tells_what_a_phone_does():
     started = [line.split()[-1] for line in said if "ActionStarted" in line]
     assert started[0] == "seated"
     assert "walking" in started
+
+
+# -- speech
+
+
+@pytest.mark.skipif("digits" not in shipped_models(), reason="the digits model is not there")
+def test_the_speech_demo_writes_the_number_that_is_spoken(shared_data, tmp_path):
+    archive = shared_data / "senses" / "digits" / "digits.zip"
+    if not archive.exists():
+        pytest.skip("the recordings of digits are not there")
+    write_spoken(archive, tmp_path / "call.wav", (4, 2, 1, 7))
+    lines = runs(*commands("speech")[0][1:], tmp_path / "call.wav").stdout.splitlines()
+    assert all(re.fullmatch(r" *\d+\.\d\d s  \d+", line) for line in lines)
+    assert edit_distance(lines[-1].split()[-1], "4217") <= 1

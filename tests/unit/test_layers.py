@@ -150,6 +150,7 @@ IMPORTED_IN = {
         "runtime.people",
         "runtime.torch_engine",
         "train.backbone_graph",
+        "train.ctc",
         "train.distributed",
         "train.ensemble_fit",
         "train.fit",
