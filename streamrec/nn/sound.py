@@ -179,16 +179,20 @@ def fourier_kernels(window: int) -> np.ndarray:
 
     Cosines, then sines, scaled so that a sine of full scale has a power of 1 in its bin.
     """
-    n = np.arange(window)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * n / window)
+    n, hann = np.arange(window), _hann(window)
     angles = 2 * np.pi * np.arange(window // 2 + 1)[:, None] * n / window
     return (np.stack([np.cos(angles), np.sin(angles)]) * hann * (2.0 / hann.sum())).astype(np.float32)
+
+
+def _hann(window: int) -> np.ndarray:
+    """(window,) float64 from 0 to 1."""
+    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window))
 
 
 def log_mel(samples: np.ndarray, transform: SoundTransform) -> np.ndarray:
     """(S,) samples -> (K, mels) float64: what the step graph computes, before it is normalized, of whole windows."""
     window, used = transform.window, transform.filters().astype(np.float64)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    hann = _hann(window)
     if len(samples) < window:
         return np.empty((0, transform.mels))
     parts = np.lib.stride_tricks.sliding_window_view(samples, window)[:: transform.stride]
