@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streamrec.nn.signals import SignalTransform
     from streamrec.nn.sound import SoundTransform
     from streamrec.nn.transforms import Transform
+    from streamrec.nn.translator import Translator
     from streamrec.outputs.history.store import History
     from streamrec.outputs.json_lines import JsonLines
     from streamrec.outputs.overlay import draw, draw_heat
@@ -94,6 +95,7 @@ _HOMES = {
     "StreamrecError": "errors",
     "Teacher": "teach.teacher",
     "Transform": "nn.transforms",
+    "Translator": "nn.translator",
     "VideoFile": "outputs.video_file",
     "Watcher": "pipeline.watcher",
     "Window": "outputs.window",
@@ -146,6 +148,7 @@ __all__ = [
     "StreamrecError",
     "Teacher",
     "Transform",
+    "Translator",
     "VideoFile",
     "Watcher",
     "Window",

@@ -61,7 +61,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
         ("Explainer", "Followed", "draw_heat", "SignalExplainer", "Recent", "Relevance"),
     ),
     "teaching": ("Teaching own actions", ("Teacher",)),
-    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "save_model")),
+    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "Translator", "save_model")),
     "synthetic": ("The synthetic world", ("World", "WorldSettings")),
     "errors": ("Errors", ("StreamrecError",)),
 }

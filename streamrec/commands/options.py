@@ -228,6 +228,14 @@ PerPerson = Annotated[
         "--per-person/--no-per-person",
     ),
 ]
+Voice = Annotated[
+    str | None,
+    option(
+        SOURCE,
+        "Microphone whose spoken digits (one, two ...) are the number keys: mic:, or another source of sound.",
+        "--voice",
+    ),
+]
 Show = Annotated[
     bool | None, option(OUTPUT, "Show a window; by default where there is a display.", "--show/--no-show")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamrec.commands.options import SOURCE, Show, complete, option
+from streamrec.commands.options import SOURCE, Show, Voice, complete, option
 
 
 class RecordOrder(StrEnum):
@@ -50,17 +50,20 @@ def record(
         option(_CLIPS, "Begin a new session even where the last one still lacks clips.", "--new-session"),
     ] = False,
     show: Show = None,
+    voice: Voice = None,
 ) -> None:
     """Record your own clips to train on.
 
-    It shows what comes next, counts down, records, beeps and goes on. Space or Enter pauses, r repeats the last clip,
-    q ends. Given again, the command goes on with a session that lacks clips, or begins the next one: light and clothes
-    of another day make a fair test. Synthetic makes clips of figures that act the labels, without a camera.
+    It shows what comes next, counts down, records, beeps and goes on. Space or Enter pauses, 1 to 9 choose the label
+    that comes next, r repeats the last clip, q ends; with --voice the numbers may be spoken. Given again, the command
+    goes on with a session that lacks clips, or begins the next one: light and clothes of another day make a fair test.
+    Synthetic makes clips of figures that act the labels, without a camera.
 
     \b
     Examples:
       streamrec record my_clips/ --labels wave,clap,nothing
       streamrec record my_clips/ --labels wave,clap,nothing --person anna --source rtsp://192.168.1.20/stream1
+      streamrec record my_clips/ --labels wave,clap,nothing --voice mic:
       streamrec record figures/ --labels wave,clap,idle --source synthetic
     """
     from streamrec.commands.record_session import RecordJob
@@ -76,4 +79,5 @@ def record(
         mixed=order is RecordOrder.mixed,
         new_session=new_session,
         show=show,
+        voice=voice,
     ).run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from streamrec.commands.terminal_keys import TerminalKeys
+from streamrec.commands.voice_keys import VoiceKeys, open_voice
 from streamrec.core.console import LineConsole
 from streamrec.core.files import keep_inputs
 from streamrec.core.reading import path_of
@@ -128,6 +129,7 @@ class RecordJob:
     mixed: bool = True
     new_session: bool = False
     show: bool | None = None  # None: where there is a display
+    voice: str | None = None  # a microphone whose spoken digits are keys; None: none
 
     def run(self) -> None:
         """Record the missing clips, then print the counts; clips from before an error or Ctrl-C stay."""
@@ -135,7 +137,7 @@ class RecordJob:
         log = console.print_line
         labels = parse_labels(self.labels)
         place = path_of(str(self.folder))
-        keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])
+        keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source), file_of(self.voice)])
         source = open_source(self.source)
         source.settle()
         world = source if isinstance(source, World) else None
@@ -159,6 +161,7 @@ class RecordJob:
             order,
             seconds=self.seconds,
             countdown=self.countdown if source.live else 0.0,
+            names=labels,
             log=log,
         )
         window = self._window(source)
@@ -166,10 +169,13 @@ class RecordJob:
             f"{source.name}: {len(order)} clips of {self.seconds:g} s, {person}'s session {session.number}"
             + (", which goes on" if made else "")
         )
+        if self.voice is not None and not source.live:
+            raise DataError(f"--voice needs a camera, and {source.name} is a recording: leave it out")
+        voice = None if self.voice is None else open_voice(self.voice, log)
         try:
             if source.live:
-                with _Prompter(console, window) as prompter:
-                    _follow(source, recorder, prompter)
+                with _Prompter(console, window) as prompter, voice or nullcontext():
+                    _follow(source, recorder, prompter, voice)
             else:
                 _cut(source if world is None else _bodies(world, recorder, self.seconds), recorder)
             if not source.live and not recorder.done:
@@ -189,11 +195,12 @@ class RecordJob:
         return None
 
 
-def _follow(source: Source, recorder: Recorder, prompter: _Prompter) -> None:
-    """Record from a camera: the person gets prompts, and may press keys."""
+def _follow(source: Source, recorder: Recorder, prompter: _Prompter, voice: VoiceKeys | None = None) -> None:
+    """Record from a camera: the person gets prompts, and may press keys, or say them."""
     with capture(source, capacity=8) as frames:
         for frame in frames:
-            for key in prompter.show(recorder.step(frame), frame.image):
+            pressed = [*prompter.show(recorder.step(frame), frame.image)]
+            for key in pressed + ([] if voice is None else voice.pressed()):
                 recorder.press(key)
             if recorder.done:
                 return

@@ -12,6 +12,7 @@ from streamrec.commands.option_groups import page_settings
 from streamrec.commands.options import (
     OUTPUT,
     SOURCE,
+    Voice,
     Web,
     WebAccess,
     WebCertificate,
@@ -69,6 +70,7 @@ def teach(
             "--window/--no-window",
         ),
     ] = None,
+    voice: Voice = None,
     web: Web = None,
     web_access: WebAccess = None,
     web_name: WebName = None,
@@ -87,8 +89,9 @@ def teach(
     """Teach your own actions, live: show one three times, and it is known.
 
     Do it, then press its number: the last 2 seconds were that. Or hold the key while you do it, or let a countdown say
-    when. n names a new label. A minute of nothing keeps false alarms away: 0. From the third example on everything that
-    you say is learned within seconds, while the camera runs. The labels of the shipped model stay.
+    when, or say its number (--voice mic:). n names a new label. A minute of nothing keeps false alarms away: 0. From
+    the third example on everything that you say is learned within seconds, while the camera runs. The labels of the
+    shipped model stay.
 
     Each example is on the disk when it is confirmed. q or Ctrl-C ends, and writes the model; the same command goes on
     next week. Where standard input is no terminal its lines teach: "wave 2", "nothing 60", "remove 3",
@@ -123,7 +126,7 @@ def teach(
     kept = out.with_suffix(".teach") if examples is None else path_of(str(examples))
     keep_inputs(
         {"--out": out, "--examples": kept},
-        [file_of(source), *map(model_file, models), web_access, web_certificate],
+        [file_of(source), file_of(voice), *map(model_file, models), web_access, web_certificate],
     )
     check_out(out, kept)
     opened = open_source(source, retries=None if retries < 0 else retries, sense=sense_taught(models))
@@ -141,6 +144,7 @@ def teach(
             show=show,
             max_seconds=max_seconds,
             web=page,
+            voice=voice,
             read_lines=False if source == "-" else None,
         ).run()
     if amiss(opened) is not None:  # reported by now

@@ -17,6 +17,7 @@ from streamrec.commands.teach_keys import TeachKeys, key_help
 from streamrec.commands.teach_lines import HELP, Lines
 from streamrec.commands.teach_terminal import TeachTerminal
 from streamrec.commands.teach_window import TeachWindow
+from streamrec.commands.voice_keys import open_voice
 from streamrec.commands.wording import clock, describe, describe_health
 from streamrec.core import process_end
 from streamrec.core.console import LineConsole
@@ -63,6 +64,7 @@ class TeachJob:
     show: bool | None = None  # a window; None: where there is a display
     max_seconds: float | None = None  # of the stream
     web: WebSettings | None = None
+    voice: str | None = None  # a microphone whose spoken digits are keys; None: none
     read_lines: bool | None = None  # of standard input; None: where that is no terminal
 
     def run(self) -> None:
@@ -112,6 +114,7 @@ class TeachJob:
             else:
                 for face in opened.faces:
                     face.listen()
+            opened.press_spoken(keys)
             if lines is not None:
                 lines.step()
             if keys.done or (lines is not None and (lines.done or (lines.ended and not opened.faces))):
@@ -217,11 +220,19 @@ class _Opened:
         if any(isinstance(face, TeachWindow | TeachTerminal) for face in self.faces):
             for key, what in key_help(lesson):
                 self.log(f"  {key:6} {what}")
+        self._voice = None if job.voice is None else stack.enter_context(open_voice(job.voice, self.log))
         self.lines = None
         if reads:
             self.lines = Lines(lesson, log=self.log, save=lambda: job.save(lesson))
             if not self.faces:
                 self.log(f"lines of standard input teach: {HELP}")
+
+    def press_spoken(self, keys: TeachKeys) -> None:
+        """Press the keys of the digits that were spoken."""
+        if self._voice is not None:
+            for digit in self._voice.pressed():
+                keys.speak(digit)
+            keys.step()
 
     def on_health(self, health: Health) -> None:
         """Say how the camera is, when that changes; called in the thread that reads."""

@@ -79,6 +79,11 @@ class TeachKeys:
             else:
                 self._teach(key)
 
+    def speak(self, digit: str) -> None:
+        """Take a digit that was spoken, as its key; of no label it does nothing, nor while a name is typed."""
+        if self.mode is Mode.TEACH and int(digit) <= len(self.lesson.labels):
+            self.press(digit)
+
     def step(self) -> None:
         """Find out whether a key that was held was let go."""
         held = self._held

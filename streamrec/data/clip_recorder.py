@@ -7,7 +7,7 @@ import os
 import random
 import re
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,7 +30,7 @@ INDEX = "index.csv"
 COLUMNS = ("clip", "label", "group")
 
 
-KEYS = "space pauses, r repeats the last clip, q ends"
+KEYS = "space pauses, 1-9 choose the label, r repeats the last clip, q ends"
 
 
 _NOTHING = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
@@ -242,12 +242,15 @@ class Recorder:
         *,
         seconds: float,
         countdown: float,
+        names: Sequence[str] = (),
         log: Callable[[str], object] = lambda message: None,
     ) -> None:
+        """``labels``: one for each clip, in order; ``names``: what the keys 1 to 9 choose."""
         self.session = session
         self.clips = 0  # recorded and kept
         self._folder = folder
         self._left = deque(labels)
+        self._names = tuple(names)
         self._made: list[tuple[Path, str]] = []
         self._seconds, self._countdown = seconds, countdown
         self._phase = Phase.COUNTDOWN if labels else Phase.DONE
@@ -289,7 +292,7 @@ class Recorder:
         return self._cue(frame.timestamp)
 
     def press(self, key: str) -> None:
-        """Take a key: space or Enter, r, q; any other does nothing."""
+        """Take a key: space or Enter, r, q, the number of a label; any other does nothing."""
         if self.done or not key:
             return
         paused = self._phase is Phase.PAUSED
@@ -303,9 +306,24 @@ class Recorder:
                 self._left.appendleft(label)
                 self._log(f"removed {clip}: {label} once more")
             self._restart(paused)
+        elif key in "123456789":
+            self._choose(int(key) - 1)
         elif key in "qQ":
             self.close()
             self._enter(Phase.DONE)
+
+    def _choose(self, place: int) -> None:
+        """Let the next clip be of this label, the first being 0; of one that lacks none nothing changes."""
+        if self._phase is Phase.RECORDING or place >= len(self._names):
+            return
+        label = self._names[place]
+        if label not in self._left:
+            self._log(f"{label} has all its clips")
+            return
+        if self._left[0] != label:
+            self._left.remove(label)
+            self._left.appendleft(label)
+        self._enter(Phase.COUNTDOWN)
 
     def end(self) -> None:
         """The source has ended; a clip that is as long as asked for is kept."""

@@ -21,8 +21,10 @@ from streamrec.data.tables import group_of, is_readings, labels_in
 from streamrec.errors import DataError
 from streamrec.events.detector import BACKGROUND as BACKGROUND
 from streamrec.sources.files import VIDEO_ENDINGS
+from streamrec.sources.sound_files import SOUND_ENDINGS
 from streamrec.sources.tables import is_table
 
+_MEDIA = (*VIDEO_ENDINGS, *SOUND_ENDINGS)
 COLUMNS = ("clip", "label", "group", "segments", "start", "end", "repetitions", "background")  # of a table
 NO_LABEL = -100  # target of a frame without a true label: cross-entropy ignores it
 
@@ -32,7 +34,7 @@ _SEGMENT = re.compile(r"(?P<label>.+):\s*(?P<start>[\d.,]+)\s*-\s*(?P<end>[\d.,]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A video file and its truth: one label for the whole clip, or segments. A split never divides a ``group``."""
+    """A video or a sound file and its truth: one label for it, or segments. A split never divides a ``group``."""
 
     path: Path
     label: str | None  # None: untrimmed, with segments
@@ -74,17 +76,17 @@ def labels_of(clips: Iterable[Clip]) -> tuple[str, ...]:
 
 
 def find_footage(places: Iterable[str | Path], label: str = "background") -> list[Clip]:
-    """Footage in which nothing happens, as clips of ``label``: video files, and all videos in folders.
+    """Footage in which nothing happens, as clips of ``label``: files, and all videos and sound files in folders.
 
-    Raises ``DataError`` for a folder without a video and a file that is not there.
+    Raises ``DataError`` for a folder without any and a file that is not there.
     """
     clips: list[Clip] = []
     for path in (path_of(str(place)) for place in places):
         found = [path]
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_ENDINGS)
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _MEDIA)
         if not found or not path.exists():
-            raise DataError(f"{path} holds no video: give a video file, or a folder with some")
+            raise DataError(f"{path} holds no video and no sound: give a file, or a folder with some")
         clips += [Clip(file, label, str(file)) for file in found]
     return clips
 
@@ -99,7 +101,7 @@ def find_clips(
 ) -> list[Clip]:
     """The clips of a data set, or of several together: groups of the same name are one group.
 
-    A data set is a folder with one folder of videos a label, a CSV file, or a folder that holds such an
+    A data set is a folder with one folder of videos or sound files a label, a CSV file, or a folder that holds such an
     ``index.csv``. The columns are ``clip``, and ``group`` where it is known, with
 
     - ``label``: clips that show one action from start to end;
@@ -309,11 +311,12 @@ def _clips_of_folder(folder: Path) -> list[Clip]:
         for label in sorted(folder.iterdir())
         if label.is_dir()
         for path in sorted(label.rglob("*"))
-        if path.suffix.lower() in VIDEO_ENDINGS or is_table(path)
+        if path.suffix.lower() in _MEDIA or is_table(path)
     ]
     if not clips:
         raise DataError(
-            f"{folder} holds no clips: make one folder a label in it, with videos ({' '.join(VIDEO_ENDINGS)}), "
+            f"{folder} holds no clips: make one folder a label in it, with videos ({' '.join(VIDEO_ENDINGS)}) "
+            f"or sound files ({' '.join(SOUND_ENDINGS)}), "
             "or put tables of readings (.csv) with a column label into it"
         )
     return clips

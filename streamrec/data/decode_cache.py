@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -17,17 +17,20 @@ from typing import BinaryIO
 import numpy as np
 
 from streamrec.core.files import make_private_folder
-from streamrec.data.clips import NO_LABEL, Clip
+from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip
 from streamrec.data.phase import phase_targets
+from streamrec.data.sounds import hops_of, is_heard
 from streamrec.data.tables import rows_of
 from streamrec.errors import DataError, StreamrecError
 from streamrec.nn.signals import SignalTransform
+from streamrec.nn.sound import SoundTransform
 from streamrec.nn.transforms import InputTransform, Transform
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
 from streamrec.sources.sampling import is_due
+from streamrec.sources.sound_files import is_sound_file
 from streamrec.sources.tables import is_table
-from streamrec.types import SIGNAL, VIDEO, Frame, Source
+from streamrec.types import SIGNAL, SOUND, VIDEO, Frame, Source
 
 MAPPED_BYTES = 8 << 20  # from which on frames stay on disk: each mapped file holds one of few file handles
 EDITION = 2  # of the entries: to be raised when Transform.resize or the reader of files gives other frames
@@ -39,7 +42,7 @@ class Recording:
     """A decoded clip or stream."""
 
     # (T, height, width, 3) uint8 BGR; read-only where it is mapped from a file. Of a signal (T, C) float32 readings, at
-    # the times at which they came.
+    # the times at which they came; of sound (T, S) float32 samples, a hop a row.
     pictures: np.ndarray
     timestamps: np.ndarray  # (T,) float64 seconds
     targets: np.ndarray  # (T,) int64 index of the label; NO_LABEL where there is none
@@ -48,10 +51,11 @@ class Recording:
     amiss: str | None = None  # message about a file that is cut off or damaged
     # (T, S) float32 features of the backbone, of a recording that has no pictures: their height and width are 0.
     backbone: np.ndarray | None = None
+    rate: int = 0  # of sound: samples a second
 
     @property
     def is_signal(self) -> bool:
-        """Whether it is of readings, and not of pictures."""
+        """Whether it is of readings or of sound, and not of pictures."""
         return self.pictures.ndim == 2
 
     @property
@@ -97,6 +101,8 @@ def decode_clips(
             _check_sense(clip, transform)
             if isinstance(transform, SignalTransform):
                 pictures, timestamps, why = rows_of(clip.path, transform.channels)
+            elif isinstance(transform, SoundTransform):
+                pictures, timestamps, why = hops_of(clip.path, transform)
             elif not isinstance(transform, Transform):
                 raise DataError(f"{clip.path.name}: there is no reader for {transform.described}")
             elif cache is None:
@@ -105,17 +111,32 @@ def decode_clips(
                 why = amiss(source)
             else:
                 pictures, timestamps, why = cache.read(clip.path, transform, max_fps=max_fps)
-            yield clip, _recorded(clip, pictures, timestamps, labels, why)
+            found = _recorded(clip, pictures, timestamps, labels, why)
+            if isinstance(transform, SoundTransform):
+                found = replace(found, rate=transform.rate)
+                found = found if clip.label is None else _heard(found, labels, 1.0 / transform.fps)
+            yield clip, found
         except StreamrecError as error:
             yield clip, error
 
 
 def _check_sense(clip: Clip, transform: InputTransform) -> None:
     """Raise ``DataError`` for a clip that the model cannot take."""
-    sense = SIGNAL if is_table(clip.path) else VIDEO
-    if sense != transform.sense:
-        what = "a table of readings" if sense == SIGNAL else "video"
+    sense = SIGNAL if is_table(clip.path) else SOUND if is_sound_file(clip.path) else VIDEO
+    if sense != transform.sense and (sense, transform.sense) != (
+        VIDEO,
+        SOUND,
+    ):  # a video may have a sound track
+        what = {SIGNAL: "a table of readings", SOUND: "sound", VIDEO: "video"}[sense]
         raise DataError(f"{clip.path.name} is {what}, and the model takes {transform.described}")
+
+
+def _heard(recording: Recording, labels: tuple[str, ...], step: float) -> Recording:
+    """The same recording of one sound, with the background for its label, or none, where nothing can be heard."""
+    nothing = next((number for number, label in enumerate(labels) if label in BACKGROUND), NO_LABEL)
+    return replace(
+        recording, targets=np.where(is_heard(recording.pictures, step), recording.targets, nothing)
+    )
 
 
 def _thinned(source: Source, max_fps: float) -> Iterator[Frame]:

@@ -62,7 +62,7 @@ def sample_clip(clip: Clip, config: ModelConfig, transform: InputTransform | Non
     ``transform``: another one than the model's.
     """
     stored = (transform or config.transform).stored
-    source = recording(clip.path)
+    source = recording(clip.path, sense=config.transform.sense)
     frames = [(stored(f.data), f.timestamp) for f in pace(fitted(source, config), config.fps)]
     truth = truth_of(clip, [time for _, time in frames], config.labels, config.events)
     index = {label: n for n, label in enumerate(config.labels)}

@@ -32,11 +32,12 @@ from streamrec.evaluation.reports import (
     values_of,
 )
 from streamrec.pipeline.loop import results
+from streamrec.pipeline.senses import fitted_to
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.sources.health import amiss
 from streamrec.sources.open import recording
 from streamrec.sources.synthetic import ACTIONS, UNSEEN, World, WorldSettings
-from streamrec.types import ActionStarted, Event, Result, Source
+from streamrec.types import SOUND, ActionStarted, Event, Result, Source
 
 Report: TypeAlias = ClipReport | StreamReport | RepetitionReport
 OnProgress: TypeAlias = Callable[[int], None]  # called with the number of clips that are done
@@ -191,7 +192,7 @@ def play_clips(
     unreadable: list[str] = []
     for done, clip in enumerate(clips, start=1):
         try:
-            source = through(recording(clip.path))
+            source = through(recording(clip.path, sense=recognizer.sense))
             played.append(play(recognizer, source, name=str(clip.path), group=clip.group, clip=clip))
             if (why := amiss(source)) is not None:
                 unreadable.append(f"{source.name} in part: {why}")
@@ -259,6 +260,12 @@ def evaluate_carried(
     return found
 
 
+def _part(clip: Clip, recognizer: Recognizer) -> Source:
+    """A clip as a part of a stream; of sound in hops, whose rates may differ from clip to clip."""
+    source = recording(clip.path, sense=recognizer.sense)
+    return fitted_to(source, recognizer) if recognizer.sense == SOUND else source
+
+
 def _play_as_one(
     recognizer: Recognizer, clips: Sequence[Clip], *, on_progress: OnProgress
 ) -> tuple[list[Playback], float]:
@@ -267,7 +274,7 @@ def _play_as_one(
     An event belongs to the clip whose frame gave it, though its timestamp may be before; an action that runs over a cut
     ends there.
     """
-    stream = Concatenated([recording(clip.path) for clip in clips])
+    stream = Concatenated([_part(clip, recognizer) for clip in clips])
     parts: dict[int, _Collector] = {}
     running: dict[str, int] = {}  # label -> the clip in which its action started
     now = 0.0

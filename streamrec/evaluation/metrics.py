@@ -269,12 +269,21 @@ def edit_score(
     right = [segment.label for segment in _segments(predicted, background)]
     if not left and not right:
         return 1.0
+    return 1 - edit_distance(left, right) / max(len(left), len(right))
+
+
+def edit_distance(left: Sequence[Label], right: Sequence[Label]) -> int:
+    """How many labels are to be added, removed or replaced to make one order of the other (Levenshtein, 1966).
+
+    >>> edit_distance("one two two", "one too"), edit_distance((1, 2, 2), (2, 2, 3))
+    (5, 2)
+    """
     row = list(range(len(right) + 1))
     for i, true in enumerate(left, 1):
         above, row = row, [i]
-        for j, predicted_label in enumerate(right, 1):
-            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (true != predicted_label)))
-    return 1 - row[-1] / max(len(left), len(right))
+        for j, predicted in enumerate(right, 1):
+            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (true != predicted)))
+    return row[-1]
 
 
 class F1AtOverlap:

@@ -87,7 +87,7 @@ class Concatenated(Source):
             self._begun.append(begin)
             self._times.append((moved, own))
             for frame in part:
-                self.channels = part.channels
+                self.channels, self.rate = part.channels, part.rate
                 own.append(frame.timestamp)
                 moved.append(begin + (frame.timestamp - own[0]))  # for the first frame exactly ``begin``
                 yield replace(frame, index=index, timestamp=moved[-1], segment=0, source=self.name)

@@ -123,6 +123,13 @@ class ModelConfig:
         return self.transform
 
     @property
+    def sound(self) -> SoundTransform:
+        """The transform of a model of sound; raises ``ModelError`` for a model of another sense."""
+        if not isinstance(self.transform, SoundTransform):
+            raise ModelError(f"this is for models of sound, and the model takes {self.transform.described}")
+        return self.transform
+
+    @property
     def is_own(self) -> bool:
         """Whether its encoder cannot be built from the file, which runs by its graph: a user's own class, or taught."""
         return self.encoder in (OWN_CLASS, TAUGHT, TAUGHT_SIGNAL)

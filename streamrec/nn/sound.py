@@ -190,6 +190,17 @@ def fourier_kernels(window: int) -> np.ndarray:
     return (np.stack([np.cos(angles), np.sin(angles)]) * hann * (2.0 / hann.sum())).astype(np.float32)
 
 
+def log_mel(samples: np.ndarray, transform: SoundTransform) -> np.ndarray:
+    """(S,) samples -> (K, mels) float64: what the step graph computes, before it is normalized, of whole windows."""
+    window, used = transform.window, transform.filters().astype(np.float64)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    if len(samples) < window:
+        return np.empty((0, transform.mels))
+    parts = np.lib.stride_tricks.sliding_window_view(samples, window)[:: transform.stride]
+    power = np.square(np.abs(np.fft.rfft(parts * (hann * 2.0 / hann.sum()))))
+    return np.asarray(np.log(power @ used + FLOOR))
+
+
 def _mel(hertz: float) -> float:
     return float(2595.0 * np.log10(1.0 + hertz / 700.0))
 

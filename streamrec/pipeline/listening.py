@@ -285,7 +285,7 @@ class Listener:
 
     def _changed(self, health: Health) -> None:
         """Report a change; that the sound was left because the pictures are lost is none of its own."""
-        if health.state is SourceState.ended and health.reason == LEFT and not self._over:
+        if health.state is SourceState.ended and health.reason == LEFT and self._pictures_are_lost():
             health = replace(health, state=SourceState.connecting, reason="it waits for the pictures")
         before, self._reported = self._reported, health
         if before is None or (before.state, before.reason) != (health.state, health.reason):

@@ -1,4 +1,4 @@
-"""A source as a model takes it: of the same sense, with its channels, on its clock."""
+"""A source as a model takes it: of the same sense, with its channels, on its clock, in its hops."""
 
 from __future__ import annotations
 

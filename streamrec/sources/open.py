@@ -164,8 +164,14 @@ def _sound_from(text: str, retries: int | None) -> Source:
     return _at_path(text, SoundFileSource)
 
 
-def recording(path: Path, *, size: tuple[int, int] | None = None) -> Source:
-    """A recording on the disk: a table of readings by its name, else a video; raises ``SourceError``."""
+def recording(path: Path, *, size: tuple[int, int] | None = None, sense: str = VIDEO) -> Source:
+    """A recording on the disk; raises ``SourceError``.
+
+    ``sense``: of the model: for one of sound it is a sound file or the sound track of a video, else by its name a table
+    of readings, or a video.
+    """
+    if sense == SOUND:
+        return SoundFileSource(path)
     return TableSource(path) if is_table(path) else FileSource(path, size=size)
 
 

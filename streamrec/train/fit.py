@@ -23,10 +23,11 @@ from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.heads import Standardized
 from streamrec.nn.model import ActionModel, phase_loss
-from streamrec.nn.signals import SignalTransform
+from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.train.augment import Augmentation
 from streamrec.train.backbone_graph import graph_of_backbone
+from streamrec.train.ctc import accuracy_of, blank_of, ctc_loss, right_of
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
 from streamrec.train.ensemble_fit import fit_ensemble, without_background
 from streamrec.train.frozen_features import FeatureCache
@@ -35,6 +36,9 @@ from streamrec.train.linear_fit import LinearSettings, encoded, fit_linear
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import KEPT_EVERY, Keeper, Run, identity, restore
 from streamrec.train.signal_windows import SignalAugmentation
+from streamrec.train.sound_windows import SoundAugmentation
+from streamrec.train.speech_streams import SpeechAugmentation
+from streamrec.train.speech_windows import SpeechWindows, streams_of
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
 
 need("torch", extra="train")
@@ -46,6 +50,8 @@ from torch.nn.modules.batchnorm import _BatchNorm  # noqa: E402
 
 STAGES = ("whole", "staged", "head")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+# "frames": the label of each frame; "ctc": the order of the labels alone, each one moment (``train/ctc.py``)
+LOSSES = ("frames", "ctc")
 STANDARDIZED_ON = 150  # recordings
 RANK_SEEDS = 1_000_003  # from one process's seed to the next one's
 
@@ -63,7 +69,9 @@ class TrainSettings:
     late: float = 0.0  # a frame's weight is multiplied by its action's progress to this power; 0: not at all
     balance: float = 1.0  # 1: each label is played equally often; 0: each recording is
     quiet: float = 1.0  # how often a background label is played, for once each other label
-    augmentation: Augmentation | SignalAugmentation | None = Augmentation()  # noqa: RUF009 (frozen)
+    augmentation: Augmentation | SignalAugmentation | SoundAugmentation | SpeechAugmentation | None = (
+        Augmentation()  # noqa: RUF009
+    )
     seed: int = 0
     soup: int = 1  # models that are trained one after the other from the same weights, and averaged
     # -- the step
@@ -73,6 +81,10 @@ class TrainSettings:
     gradient_clip: float = 1.0
     average: float = 0.995  # decay of the moving average (EMA) of the weights, which is returned
     # -- the loss
+    loss: str = "frames"  # one of LOSSES
+    # With ctc: part of the steps, the first ones, in which the labels of frames are learned: CTC alone begins slowly,
+    # for it has to find out where each label is (Sak et al., Interspeech 2015).
+    aligned: float = 0.0
     label_smoothing: float = 0.05
     class_balance: float = (
         0.0  # 1: each label weighs the same, however many frames it has; 0: each frame does
@@ -102,6 +114,7 @@ class TrainSettings:
         for name, value, known in (
             ("stages", self.stages, STAGES),
             ("precision", self.precision, PRECISIONS),
+            ("loss", self.loss, LOSSES),
         ):
             if value not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
@@ -116,10 +129,10 @@ class TrainSettings:
 
     @property
     def of_pictures(self) -> Augmentation | None:
-        """The augmentation of pictures; raises ``ModelError`` where it is of readings."""
-        if isinstance(self.augmentation, SignalAugmentation):
+        """The augmentation of pictures; raises ``ModelError`` where it is of another sense."""
+        if isinstance(self.augmentation, SignalAugmentation | SoundAugmentation | SpeechAugmentation):
             raise ModelError(
-                "these settings vary readings, and a frozen backbone is of pictures: take another recipe"
+                "these settings vary readings or sound, and a frozen backbone is of pictures: take another recipe"
             )
         return self.augmentation
 
@@ -183,6 +196,8 @@ def fit(
     learned, watched = recordings, watched or []
     if settings.patience is not None:
         learned, watched = _held_back(recordings, settings)
+        if isinstance(settings.augmentation, SpeechAugmentation):
+            watched = streams_of(watched, config.sound, blank_of(config.labels))
     quiet = background or []
     run = _begin(learned, config, settings, weights, ranks, quiet, options.member)
     facts = {"settings": asdict(settings), "config": run.model.config.to_dict(), "member": options.member}
@@ -301,27 +316,28 @@ def _begin(
     scaler = torch.amp.GradScaler(
         ranks.device.type, enabled=_precision(settings.precision, ranks.device) is torch.float16
     )
-    windows = StreamWindows(
-        recordings,
-        WindowSettings(
-            streams=streams,
-            window=settings.window,
-            fps=config.fps,
-            augmentation=settings.augmentation,
-            signal=config.transform if isinstance(config.transform, SignalTransform) else None,
-            max_gap=config.max_gap,
-            labels=config.labels,
-            balance=settings.balance,
-            shares={n: settings.quiet for n, label in enumerate(config.labels) if label in BACKGROUND},
-            carry=settings.carry,
-            pause=settings.pause,
-            ramp_seconds=settings.ramp_seconds,
-            late=settings.late,
-            seed=seed,
-        ),
-        background=background or (),
-        features=None if recordings[0].backbone is not None else _feature_cache(model, settings),
+    how = WindowSettings(
+        streams=streams,
+        window=settings.window,
+        fps=config.fps,
+        augmentation=settings.augmentation,
+        transform=None if isinstance(config.transform, Transform) else config.transform,
+        max_gap=config.max_gap,
+        labels=config.labels,
+        balance=settings.balance,
+        shares={n: settings.quiet for n, label in enumerate(config.labels) if label in BACKGROUND},
+        carry=settings.carry,
+        pause=settings.pause,
+        ramp_seconds=settings.ramp_seconds,
+        late=settings.late,
+        seed=seed,
     )
+    windows: StreamWindows | SpeechWindows
+    if isinstance(settings.augmentation, SpeechAugmentation):
+        windows = SpeechWindows(recordings, how, config.sound, blank_of(config.labels))
+    else:
+        features = None if recordings[0].backbone is not None else _feature_cache(model, settings)
+        windows = StreamWindows(recordings, how, background=background or (), features=features)
     balance = None
     if settings.class_balance:
         balance = label_weights(recordings, len(config.labels), settings.class_balance).to(ranks.device)
@@ -404,7 +420,7 @@ def _backbone(model: ActionModel, settings: TrainSettings) -> nn.Module:
     return backbone
 
 
-def _prefetched(windows: StreamWindows) -> Iterator[Batch]:
+def _prefetched(windows: StreamWindows | SpeechWindows) -> Iterator[Batch]:
     """The windows; a thread makes the next one while the model learns from this one."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, windows)
@@ -451,7 +467,11 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
         backbone = None if batch.backbone is None else torch.from_numpy(batch.backbone).to(ranks.device)
         outputs, state = run.learner(pictures, elapsed, run.state, backbone)
     logits, phase = run.model.split(outputs.float())
-    loss = step_loss(logits, targets, weights, settings.label_smoothing, run.balance)
+    blank = _blank(run, settings)
+    if blank is None or run.now.step < settings.aligned * settings.steps:
+        loss = step_loss(logits, targets, weights, settings.label_smoothing, run.balance)
+    else:
+        loss = ctc_loss(logits, targets, blank)
     if phase is not None:
         known = torch.from_numpy(batch.phases).to(ranks.device)
         loss = loss + settings.phase_weight * phase_loss(phase, known, weights)
@@ -468,9 +488,17 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
     run.position = batch.position
     run.state = _detached(state)
     _average(run, min(settings.average, (1.0 + run.now.step) / (10.0 + run.now.step)))
-    accuracy = (logits.argmax(-1) == targets)[targets != NO_LABEL].float().mean().item()
+    if blank is None:
+        accuracy = (logits.argmax(-1) == targets)[targets != NO_LABEL].float().mean().item()
+    else:
+        accuracy = accuracy_of(logits, targets, blank)
     run.now.loss = _smoothed(run.now.loss, loss.item())
     run.now.accuracy = _smoothed(run.now.accuracy, accuracy)
+
+
+def _blank(run: Run, settings: TrainSettings) -> int | None:
+    """The blank of the loss ctc; None: the loss is that of frames."""
+    return blank_of(run.model.config.labels) if settings.loss == "ctc" else None
 
 
 def _enter_stage(run: Run, settings: TrainSettings, ranks: Ranks) -> None:
@@ -596,8 +624,8 @@ def _evaluate(
     for recording in watched[ranks.rank :: ranks.count]:
         if stops:
             break
-        correct = play(run.averaged, recording).right
-        right, frames = right + int(correct.sum()), frames + len(correct)
+        correct, count = right_of(play(run.averaged, recording), _blank(run, settings))
+        right, frames = right + correct, frames + count
     right, frames = (int(total) for total in ranks.sum([right, frames]))
     if ranks.any(bool(stops)):  # not all were played: the resumed run evaluates
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from streamrec.core.console import LineConsole
 from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room
@@ -34,8 +37,11 @@ from streamrec.nn.encoders import OTHER_SENSES
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.model import ActionModel
 from streamrec.nn.ood import KnownFeatures, KnownPictures
+from streamrec.nn.sound import SoundTransform
 from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.sources.synthetic import ACTIONS, LABELS, UNSEEN
+from streamrec.train import sound_windows
+from streamrec.train.ctc import blank_of, right_of
 from streamrec.train.distributed import Ranks, choose_device, joined
 from streamrec.train.fit import Progress, RunOptions, TrainSettings, judged_linear
 from streamrec.train.joints import LABELS as JOINT_LABELS
@@ -47,6 +53,8 @@ from streamrec.train.report import PICTURES, draw_report
 from streamrec.train.run_log import RunLog, read_lines
 from streamrec.train.signal_windows import transform_of
 from streamrec.train.soup import check_start, fit_soup
+from streamrec.train.speech_streams import SpeechAugmentation
+from streamrec.train.speech_windows import streams_of
 from streamrec.train.training_data import (
     SCENE_SECONDS,
     SEEDS,
@@ -63,6 +71,7 @@ need("torch", extra="train")
 
 import torch  # noqa: E402
 
+NOTHINGS = 24  # drawn recordings of silence and noise from which a model of sound learns what nothing is
 SCENES = 12  # of the synthetic world are held out at most: it is endless, and rendering takes time
 MOST_UNKNOWN = 0.5  # of the held-out frames: a score that calls more of them unknown is not kept
 CLEAR = EventSettings(
@@ -285,6 +294,12 @@ class TrainJob:
         groups = Counter(clip.group for clip in (*learned, *measured))
         grouped = bool(self.world) or max(groups.values(), default=0) > 1
         quiet, _ = decoded("decoding background", footage, config, cache, console)
+        if isinstance(self.settings.augmentation, SpeechAugmentation):
+            back = streams_of(back, config.sound, blank_of(config.labels)) if back else []
+            names = [f"stream {number} of {one.group}" for number, one in enumerate(back, start=1)]
+        elif isinstance(config.transform, SoundTransform):
+            target = config.labels.index(config.events.background[0])
+            quiet += sound_windows.drawn_nothing(NOTHINGS, config.transform, target, self.settings.seed)
         return TrainData(config, readable, back, names, quiet, grouped)
 
     def _footage(
@@ -373,16 +388,26 @@ class TrainJob:
             console.print_line(f"{100 * unknown:.1f} % of the held-out frames are out of distribution")
         summary = "nothing was held out, so nothing was measured"
         if played:
-            per_frame, at_end = accuracies(played)
-            what = "scenes" if self.is_drawn else "clips"
-            summary = (
-                f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
-                f"{100 * per_frame:.1f} % of the frames"
-            )
+            summary = self._summary(played, model.config)
             console.print_line(summary)
         self._draw(model, data, played, summary, console)
         if unwritten is not None:
             raise unwritten  # at the end: all that could be done is done
+
+    def _summary(self, played: Sequence[Played], config: ModelConfig) -> str:
+        """One sentence about the held-out recordings."""
+        if self.settings.loss == "ctc":
+            right, total = np.sum([right_of(one, blank_of(config.labels)) for one in played], axis=0)
+            return (
+                f"on {len(played)} held-out streams of {total} words: label error rate "
+                f"{100 * (1 - right / max(1, total)):.1f} %"
+            )
+        per_frame, at_end = accuracies(played)
+        what = "scenes" if self.is_drawn else "clips"
+        return (
+            f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
+            f"{100 * per_frame:.1f} % of the frames"
+        )
 
     def _known(
         self, model: ActionModel, data: TrainData
@@ -457,13 +482,23 @@ class TrainJob:
         if self.world and not (self.is_joints or self.draws_joints):
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
-        if self.background and not BACKGROUND & set(labels):
+        # Silence is learned, too; with ctc it is what is between the labels.
+        nothing = isinstance(self.config.transform, SoundTransform) or self.settings.loss == "ctc"
+        if (self.background or nothing) and not BACKGROUND & set(labels):
             labels = (*labels, NOTHING)
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
         config = replace(self.config, labels=labels, events=events, learned=self._sets(clips))
         if config.encoder in OTHER_SENSES[SIGNAL]:
             config = replace(config, transform=transform_of(clips))
+        if isinstance(config.transform, SoundTransform):
+            if not math.isclose(config.fps, config.transform.fps):
+                raise DataError(
+                    f"a model of sound takes {config.transform.fps:g} steps a second, which follows from its hop: "
+                    "leave out --fps"
+                )
+            if not config.transform.mean:  # a recipe may have them
+                config = replace(config, transform=sound_windows.transform_of(clips, config.transform))
         check_start(self.settings, self.weights)
         # Errors in it are raised now, not after the decoding.
         self._try_room(ActionModel(config, weights=self.weights))

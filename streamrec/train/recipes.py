@@ -18,13 +18,19 @@ from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.encoders.person_box import MAPS as PERSON_BOX
 from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
 from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
+from streamrec.nn.encoders.sound import NAME as SOUND_CNN
+from streamrec.nn.encoders.sound import SMALL as SOUND_CNN_SMALL
+from streamrec.nn.sound import SoundTransform
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
+from streamrec.sources.sound_files import is_sound_file
 from streamrec.sources.tables import is_table
 from streamrec.train.augment import Augmentation
 from streamrec.train.fit import TrainSettings
 from streamrec.train.linear_fit import LinearSettings
 from streamrec.train.signal_windows import SignalAugmentation
+from streamrec.train.sound_windows import SoundAugmentation
+from streamrec.train.speech_streams import SpeechAugmentation
 
 SMALL = Transform(
     width=80, height=64
@@ -148,6 +154,64 @@ SIGNAL_RECIPE: Mapping[str, Any] = MappingProxyType(
             augmentation=SignalAugmentation(),
         ),
         "config": SIGNAL,
+        "score": "none",
+    }
+)
+
+# Sounds: a CNN over the log-mel spectrum, and an LSTM.
+SOUND = MappingProxyType(
+    {
+        "encoder": SOUND_CNN,
+        "transform": SoundTransform(window=512, stride=320, mels=48),
+        "fps": 12.5,
+        "hidden_size": 96,
+        "dropout": 0.3,
+        "max_gap": 1.0,
+        "events": EventSettings(enter=0.5, leave=0.35, smoothing=0.3, shortest=0.2),
+    }
+)
+
+# Spoken words: a CNN over the log-mel spectrum and an LSTM that spells the stream (``ctc.py``), 25 steps a second.
+# The settings of events are the decoder: a word is over ``enter``, and the same word again needs the blank between.
+SPEECH = MappingProxyType(
+    {
+        "encoder": SOUND_CNN_SMALL,
+        "transform": SoundTransform(
+            rate=8_000,
+            hop=320,
+            window=200,
+            stride=80,
+            mels=32,
+            low=60.0,
+            high=3_800.0,
+            mean=(-12.0,) * 32,
+            std=(4.0,) * 32,
+        ),
+        "fps": 25.0,
+        "max_gap": 1.0,
+        "hidden_size": 80,
+        "dropout": 0.1,
+        "recall": False,
+        "events": EventSettings(enter=0.5, leave=0.4, smoothing=0.0, shortest=0.0, merge_gap=0.0),
+    }
+)
+SPEECH_RECIPE: Mapping[str, Any] = MappingProxyType(
+    {
+        "settings": TrainSettings(
+            loss="ctc",
+            aligned=0.2,
+            steps=1600,
+            streams=8,
+            window=64,
+            carry=0.5,
+            learning_rate=4e-3,
+            weight_decay=0.05,
+            average=0.99,
+            precision="float32",
+            augmentation=SpeechAugmentation(),
+            evaluate_every=100_000,
+        ),
+        "config": SPEECH,
         "score": "none",
     }
 )
@@ -306,6 +370,24 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             scenes=1800,
         ),
         "signal": Recipe(about="readings of sensors: tables with a column label", **SIGNAL_RECIPE),
+        "sound": Recipe(
+            about="sounds: sound files, or the sound tracks of videos",
+            settings=TrainSettings(
+                steps=600,
+                streams=16,
+                window=40,
+                carry=0.4,
+                pause=0.5,
+                ramp_seconds=0.5,
+                learning_rate=3e-3,
+                weight_decay=0.05,
+                average=0.98,
+                precision="float32",
+                augmentation=SoundAugmentation(),
+            ),
+            config=SOUND,
+            score="none",
+        ),
         "motion": Recipe(
             about="the shipped model motion",
             **{
@@ -315,6 +397,22 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                         **SIGNAL,
                         "about": "A phone in the pocket: seated, standing_up, walking, turning, sitting_down; learned "
                         "from 175 streams of 18 people.",
+                    }
+                ),
+            },
+        ),
+        "speech": Recipe(
+            about="spoken words in an endless stream: recordings of one word each", **SPEECH_RECIPE
+        ),
+        "digits": Recipe(
+            about="the shipped model digits",
+            **{
+                **SPEECH_RECIPE,
+                "config": MappingProxyType(
+                    {
+                        **SPEECH,
+                        "about": "Spoken digits, English, zero to nine, as they are spoken; learned from 2,500 "
+                        "recordings of 5 speakers.",
                     }
                 ),
             },
@@ -372,6 +470,9 @@ def choose_recipe(clips: Sequence[Clip], given: Mapping[str, Any] = MappingProxy
             "signal",
             f"{len(clips)} tables of readings of {groups} groups: recipe signal; --recipe names another",
         )
+    if clips and all(is_sound_file(clip.path) for clip in clips):
+        groups = len({clip.group for clip in clips})
+        return "sound", f"{len(clips)} sound files of {groups} groups: recipe sound; --recipe names another"
     pieces = sum(1 if clip.label is not None else max(1, len(clip.segments)) for clip in clips)
     name = next((name for name, most in MOST.items() if pieces <= most), "many")
     if name in MOST and not any(given.get(option) for option in FOR_STEPS) and _knows_people(given):

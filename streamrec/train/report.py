@@ -18,7 +18,7 @@ from streamrec.core.text import printable, spelled
 from streamrec.data.clips import NO_LABEL
 from streamrec.errors import need
 from streamrec.evaluation.metrics import ConfusionMatrix
-from streamrec.outputs.plot import plot_of
+from streamrec.outputs.plot import level_of, plot_of
 from streamrec.train.joints.movenet_noise import PEOPLE
 from streamrec.train.joints.sheet import draw as draw_people
 from streamrec.train.quick_eval import Played
@@ -259,10 +259,13 @@ def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int
 
 
 def _picture(played: Played, at: int) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of a processed frame: its image, a plot of readings, or a stick figure of keypoints."""
+    """(H, W, 3) uint8 BGR of a processed frame: its image, a plot of readings or of a level, or keypoints."""
     recording, number = played.recording, played.frames[at]
     if recording.is_signal:
-        return plot_of(recording.pictures, recording.timestamps, float(recording.timestamps[number]))
+        rows = recording.pictures
+        if recording.rate:
+            rows = np.stack([level_of(hop) for hop in rows])
+        return plot_of(rows, recording.timestamps, float(recording.timestamps[number]))
     if recording.backbone is None:
         return recording.pictures[number]
     return draw_people(recording.backbone[number].reshape(PEOPLE, -1), "")

@@ -23,6 +23,7 @@ from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, need
 from streamrec.nn.model import ActionModel
 from streamrec.train.distributed import Ranks
+from streamrec.train.speech_windows import SpeechWindows
 from streamrec.train.stream_windows import StreamWindows
 
 need("torch", extra="train")
@@ -55,7 +56,7 @@ class Run:
     averaged: ActionModel  # moving average of the weights; it is returned
     optimizer: torch.optim.AdamW
     scaler: torch.amp.GradScaler
-    windows: StreamWindows
+    windows: StreamWindows | SpeechWindows
     position: np.ndarray  # (N, 2) of the windows, after the last batch that was learned
     state: State
     balance: Tensor | None  # (labels,) weight of a frame of each label

@@ -13,10 +13,14 @@ import numpy as np
 from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.nn.signals import SignalTransform
-from streamrec.nn.transforms import as_inputs
+from streamrec.nn.sound import SoundTransform
+from streamrec.nn.transforms import InputTransform, as_inputs
+from streamrec.train import sound_windows
 from streamrec.train.augment import BURST_SECONDS, Augmentation, View, in_mirror, mirror
 from streamrec.train.frozen_features import FeatureCache, ViewFeatures
 from streamrec.train.signal_windows import SignalAugmentation, SignalPass, SignalSettings, begin
+from streamrec.train.sound_windows import SoundAugmentation, SoundSettings
+from streamrec.train.speech_streams import SpeechAugmentation
 
 PAUSE_SECONDS = (0.5, 4.0)  # range of the length of background between two recordings
 LEAST = 0.05  # least progress of an action, so that no frame has a weight of 0
@@ -27,7 +31,9 @@ NEIGHBOURS = 4  # consecutive passes of one group, with ``same_group``
 class Batch:
     """Windows of N streams."""
 
-    pictures: np.ndarray  # (N, T, 3, height, width) uint8 RGB; of signals (N, T, C) float32 readings
+    pictures: (
+        np.ndarray
+    )  # (N, T, 3, height, width) uint8 RGB; of signals (N, T, C) readings, of sound samples
     elapsed: np.ndarray  # (N, T) float32 seconds since the frame before; infinite where a stream begins
     targets: np.ndarray  # (N, T) int64 index of the label; NO_LABEL where there is none
     weights: np.ndarray  # (N, T) float32 weight in the loss: early frames of a pass weigh less
@@ -45,8 +51,10 @@ class WindowSettings:
     streams: int  # N
     window: int  # T, frames
     fps: float  # sampling rate of the model, frames a second
-    augmentation: Augmentation | SignalAugmentation | None  # None: recordings as they are
-    signal: SignalTransform | None = None  # of recordings of readings; None: they are of pictures
+    augmentation: (
+        Augmentation | SignalAugmentation | SoundAugmentation | SpeechAugmentation | None
+    )  # None: recordings as they are
+    transform: InputTransform | None = None  # of recordings of another sense; None: they are of pictures
     max_gap: float = 1.0  # seconds: of readings, as in ModelConfig
     # Names of the targets; needed where ``augmentation.mirrored`` names some.
     labels: tuple[str, ...] = ()
@@ -155,10 +163,12 @@ class StreamWindows:
     def _begin(self, stream: int, number: int) -> Pass | SignalPass:
         settings = self.settings
         rng = np.random.default_rng((settings.seed, stream, number))
-        if settings.signal is not None:
-            return self._begin_signal(rng, stream, number, settings.signal)
+        if isinstance(settings.transform, SignalTransform):
+            return self._begin_signal(rng, stream, number, settings.transform)
+        if isinstance(settings.transform, SoundTransform):
+            return self._begin_sound(rng, stream, number, settings.transform)
         how = settings.augmentation
-        assert not isinstance(how, SignalAugmentation)
+        assert how is None or isinstance(how, Augmentation)
         longest, around = settings.longest_seconds, None
         if number % 2 and self.background and rng.random() < settings.pause:
             recording = self.background[int(rng.integers(len(self.background)))]
@@ -197,7 +207,7 @@ class StreamWindows:
     ) -> SignalPass:
         settings = self.settings
         how = settings.augmentation
-        assert not isinstance(how, Augmentation)
+        assert how is None or isinstance(how, SignalAugmentation)
         recording, around = self._choices(rng, stream, number).drawn(rng, settings.balance)
         own = SignalSettings(
             transform=transform,
@@ -208,6 +218,31 @@ class StreamWindows:
         )
         carried = bool(number) and rng.random() < settings.carry
         return begin(rng, recording, how, own, around=around, carried=carried)
+
+    def _begin_sound(
+        self, rng: np.random.Generator, stream: int, number: int, transform: SoundTransform
+    ) -> SignalPass:
+        settings = self.settings
+        how = settings.augmentation
+        assert how is None or isinstance(how, SoundAugmentation)
+        longest, around = settings.longest_seconds, None
+        if number % 2 and self.background and rng.random() < settings.pause:
+            recording = self.background[int(rng.integers(len(self.background)))]
+            longest = min(longest, rng.uniform(*PAUSE_SECONDS))
+        else:
+            recording, around = self._choices(rng, stream, number).drawn(rng, settings.balance)
+        own = SoundSettings(transform=transform, longest=longest, ramp_seconds=settings.ramp_seconds)
+        carried = bool(number) and rng.random() < settings.carry
+        others = self.recordings
+        return sound_windows.begin(
+            rng,
+            recording,
+            how,
+            own,
+            around=around,
+            carried=carried,
+            beneath=lambda: others[int(rng.integers(len(others)))],
+        )
 
     def _choices(self, rng: np.random.Generator, stream: int, number: int) -> _Draw:
         """All recordings, or those of the group of the neighbouring passes."""

@@ -53,7 +53,7 @@ class TrainData:
         if any(recording.backbone is not None for recording in self.learned):
             return "it learned from keypoints, without pictures"
         if any(recording.is_signal for recording in self.learned):
-            return "it learned from readings, without pictures"
+            return "it learned without pictures"
         groups = len({recording.group for recording in (*self.learned, *self.background)})
         if not self.grouped:
             return "no clips share a group, so that it is unknown how much people and places differ"

@@ -26,7 +26,7 @@ IMPORTED_AS = {
 }
 BROUGHT_BY_OTHERS = {"onnx_ir", "starlette"}  # by onnxscript, by fastapi
 TORCH = "torch is not installed; run: pip install 'streamrec[train]'"
-NEED_TORCH = {"ActionModel", "CNNLSTM", "Explainer"}
+NEED_TORCH = {"ActionModel", "CNNLSTM", "Explainer", "SignalExplainer", "Translator"}
 BLOCKED = f"import sys\nfor name in {[*EXTRAS]}: sys.modules[name] = None\n"
 
 

@@ -22,16 +22,19 @@ import torch
 
 import streamrec
 from streamrec import ActionModel, ModelConfig, Recognizer, StreamRecognizer, Transform
+from streamrec.evaluation.metrics import edit_distance
 from streamrec.runtime.checkpoint import save_model, shipped_models
 from streamrec.sources.synthetic import World, WorldSettings
 from tests.helpers.cameras import free_port, rtsp_camera
 from tests.helpers.paths import ROOT
+from tests.helpers.spoken import write_spoken
 
 SCRIPTS = sorted((ROOT / "demos").glob("*/*.py"))
 QT = ROOT / "demos/qt/qt.py"
 NOTEBOOK = ROOT / "demos/notebook/streamrec.ipynb"
 NO_CAMERA = "99"
 LABELS = ("idle", "wave", "fall")
+VERBS = {"saw": "看见", "like": "喜欢", "want": "想要", "bought": "买了"}
 
 needs_shipped = pytest.mark.skipif(
     not {"fight", "synthetic"} <= set(shipped_models()), reason="the models that ship are not there"
@@ -165,7 +168,9 @@ def test_the_demos_are_there():
         "motion",
         "own_cnn",
         "qt",
+        "speech",
         "teach",
+        "translation",
     }
     assert NOTEBOOK.is_file()
 
@@ -200,7 +205,7 @@ def test_every_option_that_a_readme_names_is_there(script):
     assert named <= set(re.findall(r"--[a-z-]+", told))
 
 
-@pytest.mark.parametrize("script", [row for row in RUNNABLE if row.id != "own_cnn"])
+@pytest.mark.parametrize("script", [row for row in RUNNABLE if row.id not in ("own_cnn", "translation")])
 def test_a_model_that_is_not_there_is_said_in_a_sentence(script, video):
     if script == QT:  # its application is one a process
         done = demo(script, video, "--model", "nonsense")
@@ -508,6 +513,42 @@ def test_an_own_cnn_becomes_a_file_that_runs(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+# -- translation
+
+
+def test_the_translation_demo_learns_the_sentences_of_a_table_and_translates_others(tmp_path):
+    table = tmp_path / "pairs.tsv"
+    things = {"cat": "猫", "dog": "狗", "book": "书", "car": "车", "cup": "杯"}
+    lines = [f"I {v} a {thing}.\t我{w}{t}。\tsource" for thing, t in things.items() for v, w in VERBS.items()]
+    table.write_text(
+        "\n".join([*lines, "a line without a tab", "A sentence that is too long for it.\t长。"]), "utf-8"
+    )
+    done = by_readme(
+        "translation", 1, "--steps", "100", "--size", "16", cwd=tmp_path, **{"cmn.txt": str(table)}
+    )
+    steps, losses = zip(*re.findall(r"^step (\d+): loss (\d\.\d\d)$", done.stdout, re.MULTILINE), strict=True)
+    assert steps == ("50", "100")
+    assert float(losses[1]) < float(losses[0])
+    written = re.findall(r"^(i \w+ a \w+\.)  ([^ ]*)  \((.*)\)$", done.stdout, re.MULTILINE)
+    assert 1 <= len(written) <= 10
+    assert len(written) == len(done.stdout.splitlines()) - 2
+    for english, translation, true in written:
+        assert f"{english[0].upper()}{english[1:]}\t{true}\tsource" in lines
+        assert set(translation) <= set("".join(lines))
+
+
+def test_a_table_that_cannot_be_read_ends_the_translation_demo_with_a_sentence(tmp_path):
+    (tmp_path / "empty.tsv").write_text("no tab\n", "utf-8")
+    for name, reason in {
+        "missing.tsv": "No such file",
+        "empty.tsv": "there is nothing to translate",
+    }.items():
+        done = demo("demos/translation/translation.py", name, cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith("translation: ") and reason in done.stderr
+        assert done.stdout == ""
+
+
 # -- anomaly
 
 
@@ -528,3 +569,17 @@ def test_the_motion_demo_tells_what_a_phone_does():
     started = [line.split()[-1] for line in said if "ActionStarted" in line]
     assert started[0] == "seated"
     assert "walking" in started
+
+
+# -- speech
+
+
+@pytest.mark.skipif("digits" not in shipped_models(), reason="the digits model is not there")
+def test_the_speech_demo_writes_the_number_that_is_spoken(shared_data, tmp_path):
+    archive = shared_data / "senses" / "digits" / "digits.zip"
+    if not archive.exists():
+        pytest.skip("the recordings of digits are not there")
+    write_spoken(archive, tmp_path / "call.wav", (4, 2, 1, 7))
+    lines = runs(*commands("speech")[0][1:], tmp_path / "call.wav").stdout.splitlines()
+    assert all(re.fullmatch(r" *\d+\.\d\d s  \d+", line) for line in lines)
+    assert edit_distance(lines[-1].split()[-1], "4217") <= 1

@@ -23,6 +23,7 @@ from streamrec.nn.encoders.person_box import PersonBoxEncoder
 from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
 from streamrec.nn.encoders.signal import SignalEncoder
 from streamrec.nn.encoders.sound import NAME as SOUND_CNN
+from streamrec.nn.encoders.sound import SMALL as SOUND_CNN_SMALL
 from streamrec.nn.encoders.sound import SoundEncoder
 from streamrec.nn.transforms import InputTransform
 from streamrec.types import SIGNAL, SOUND, VIDEO
@@ -323,7 +324,10 @@ ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
 # The same of other senses: sense -> name -> what builds one from the model's transform.
 OTHER_SENSES: dict[str, dict[str, Callable[[Any], Encoder]]] = {
     SIGNAL: {SIGNAL_CNN: lambda transform: SignalEncoder(transform.shape[0])},
-    SOUND: {SOUND_CNN: SoundEncoder},
+    SOUND: {
+        SOUND_CNN: SoundEncoder,
+        SOUND_CNN_SMALL: lambda transform: SoundEncoder(transform, widths=(16, 32, 48, 64), width=64),
+    },
 }
 _INPUTS = {VIDEO: "pictures", SIGNAL: "signals", SOUND: "sound"}  # what an encoder takes, in messages
 OWN = tuple(ENCODERS)

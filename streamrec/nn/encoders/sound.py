@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.causal import CausalConv, Past
@@ -16,6 +18,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 NAME = "sound-cnn"
+SMALL = "sound-cnn-small"  # a quarter of its weights
 _AGAIN = math.log(1.5)  # of ``log_elapsed``: beyond it a hop does not follow the one before without a gap
 
 
@@ -27,6 +30,7 @@ class LogMel(nn.Module):
     """
 
     kernels: Tensor
+    hann: Tensor
     filters: Tensor
     mean: Tensor
     std: Tensor
@@ -35,11 +39,14 @@ class LogMel(nn.Module):
         super().__init__()
         filters = transform.filters()
         used = filters.any(axis=1)  # bins in no band are not computed
-        kernels = fourier_kernels(transform.window)[:, used].reshape(-1, 1, transform.window)
-        arrays = (kernels, filters[used], *transform.band_normalization())
-        for name, array in zip(("kernels", "filters", "mean", "std"), arrays, strict=True):
+        whole = fourier_kernels(transform.window)
+        kernels = whole[:, used].reshape(-1, 1, transform.window)
+        arrays = (kernels, whole[0, 0], filters[used], *transform.band_normalization())
+        for name, array in zip(("kernels", "hann", "filters", "mean", "std"), arrays, strict=True):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
-        self.stride, self.tail = transform.stride, transform.tail
+        bins = np.flatnonzero(used)
+        self.used = slice(int(bins[0]), int(bins[-1]) + 1)  # bands overlap, so that no bin between is unused
+        self.window, self.stride, self.tail = transform.window, transform.stride, transform.tail
 
     def forward(self, hops: Tensor, follows: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """(N, T, H) samples, (N, T) bool, (N, tail) -> (N, T, K, mels) normalized, and the last samples.
@@ -52,11 +59,17 @@ class LogMel(nn.Module):
             mirrored = hops[:, :, 1 : size + 1].flip(-1)
             before = torch.where(follows.unsqueeze(-1), earlier, mirrored)
             whole = torch.cat([before, hops], dim=-1).flatten(0, 1).unsqueeze(1)
-            waves = F.conv1d(whole, self.kernels, stride=self.stride)
-            cosines, sines = waves.square().chunk(2, dim=1)
-            bands = (cosines + sines).transpose(1, 2) @ self.filters
+            bands = self._power(whole) @ self.filters
             spectrum = (torch.log(bands + FLOOR) - self.mean) / self.std
         return spectrum.unflatten(0, hops.shape[:2]), hops[:, -1, -size:]
+
+    def _power(self, samples: Tensor) -> Tensor:
+        """(N, 1, S) -> (N, K, bins)."""
+        if self.training:  # a fast Fourier transform gives the same; as a convolution every engine has it
+            parts = samples.squeeze(1).unfold(-1, self.window, self.stride)
+            return torch.fft.rfft(parts * self.hann)[..., self.used].abs().square()
+        cosines, sines = F.conv1d(samples, self.kernels, stride=self.stride).square().chunk(2, dim=1)
+        return (cosines + sines).transpose(1, 2)
 
 
 class HopConv(nn.Module):
@@ -98,7 +111,7 @@ class SoundEncoder(Encoder):
         self,
         transform: SoundTransform,
         *,
-        widths: tuple[int, ...] = (32, 64, 96, 128),
+        widths: tuple[int, ...] = (24, 48, 64, 96),
         width: int = 96,
         dilations: tuple[int, ...] = (1, 2, 4),
         dropout: float = 0.2,

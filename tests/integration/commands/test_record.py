@@ -60,6 +60,7 @@ class Sitting:
             labels,
             seconds=seconds,
             countdown=countdown,
+            names=tuple(dict.fromkeys(labels)),
             log=self.said.append,
         )
         self.phases: list[tuple[Phase, str]] = []
@@ -108,6 +109,17 @@ class TestClips:
             (Phase.DONE, "", 1),
         ]
         assert files(tmp_path) == ["clap/me-1-01.mp4", "index.csv", "wave/me-1-01.mp4"]
+
+    def test_a_number_chooses_the_label_that_comes_next(self, tmp_path):
+        sitting = Sitting(tmp_path, ["wave", "clap", "wave"])
+        sitting.watch(frames(141), keys={5: "2", 30: "1", 40: "2", 45: "9"})
+        assert [label for phase, label, _ in sitting.course() if phase is Phase.RECORDING] == [
+            "clap",
+            "wave",
+            "wave",
+        ]
+        assert sitting.course()[:2] == [(Phase.COUNTDOWN, "wave", 6), (Phase.COUNTDOWN, "clap", 20)]
+        assert "clap has all its clips" in sitting.said
 
     @pytest.mark.parametrize("fps", [7.5, 15.0, 29.97, 60.0])
     def test_a_clip_has_every_picture_of_its_seconds_at_its_true_time(self, tmp_path, fps):

@@ -39,7 +39,7 @@ from streamrec.runtime.checkpoint import (
 )
 from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
-from tests.helpers.checks import check_engines_agree, hops, moving
+from tests.helpers.checks import check_engines_agree, hops, moving, readings
 from tests.helpers.models import SMALL_MOBILENET
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
@@ -262,7 +262,14 @@ def test_every_shipped_model_says_the_same_in_every_engine_for_many_frames(name,
     states = [r.initial_state() for r in (expected, *others)]
     worst = 0.0
     large = sum(weights.size for weights in read_checkpoint(name).weights.values()) > 3_000_000
-    for frame in drawn(30 if large else 600):
+    transform = expected.config.transform
+    if expected.sense == "sound":
+        stream = hops(600, transform)
+    elif expected.sense == "signal":
+        stream = readings(600, channels=len(transform.channels))
+    else:
+        stream = drawn(30 if large else 600)
+    for frame in stream:
         answers = [r.step(frame, s) for r, s in zip((expected, *others), states, strict=True)]
         states = [state for _, state in answers]
         said = answers[0][0]

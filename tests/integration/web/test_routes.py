@@ -511,11 +511,11 @@ class TestOperation:
                 for name, one in spec["components"]["schemas"].items()
                 if "properties" in one
             }
-            assert set(said) == schemas["CameraNow"] - {"models", "machine", "machine_since"}
+            assert set(said) == schemas["CameraNow"] - {"models", "machine", "machine_since", "sound"}
             page.actors["yard"].show(models={"day": "idle", "night": "wave"})
             wait_for(lambda: "models" in client.get("/api/v1/cameras").json()["cameras"][1])
             several = client.get("/api/v1/cameras").json()["cameras"][1]
-            assert set(several) == schemas["CameraNow"] - {"machine", "machine_since"}
+            assert set(several) == schemas["CameraNow"] - {"machine", "machine_since", "sound"}
             assert [set(one) for one in several["models"]] == [schemas["ModelNow"]] * 2
             assert [(one["model"], one["label"]) for one in several["models"]] == [
                 ("day", "idle"),

@@ -54,6 +54,20 @@ def test_a_key_pressed_once_means_the_seconds_before_it():
     assert person.spans() == [("wave", 7.0, 9.0)] and person.keys.held is None
 
 
+def test_a_digit_that_is_spoken_is_its_key_and_of_no_label_nothing():
+    person = Person("wave", "clap")
+    person.keys.speak("2")
+    person.wait(1.0)
+    assert person.spans() == [("clap", 7.0, 9.0)]
+    person.keys.speak("7")
+    assert person.keys.mode is Mode.TEACH
+    person.press("n")
+    person.keys.speak("1")
+    person.wait(1.0)
+    assert person.keys.typed == ""
+    assert len(person.spans()) == 1
+
+
 def test_a_key_that_is_held_means_the_time_in_which_it_is():
     person = Person("wave", "clap")
     person.hold("2", 1.65)

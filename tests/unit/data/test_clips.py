@@ -274,7 +274,7 @@ def test_footage_is_every_video_of_a_folder_and_each_is_its_own_group(tmp_path):
 
 @pytest.mark.parametrize("place", ["gone.mp4", "."])
 def test_footage_that_is_none_is_said(tmp_path, place):
-    with pytest.raises(DataError, match="holds no video: give a video file, or a folder"):
+    with pytest.raises(DataError, match="holds no video and no sound: give a file, or a folder"):
         find_footage([tmp_path / place])
 
 

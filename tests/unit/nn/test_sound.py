@@ -14,7 +14,7 @@ from streamrec import ActionModel, ModelConfig, SoundTransform, Transform
 from streamrec.errors import ModelError, PictureError, WrongValue
 from streamrec.nn.encoders import make_encoder
 from streamrec.nn.encoders.sound import LogMel, SoundEncoder
-from streamrec.nn.sound import FLOOR, fourier_kernels, mel_filters
+from streamrec.nn.sound import FLOOR, fourier_kernels, log_mel, mel_filters
 from tests.helpers.checks import assert_close, check_streaming, some_frames
 
 HOPS = SoundTransform(rate=8000, hop=320, window=128, stride=80, mels=16, low=60, high=3800)
@@ -126,6 +126,16 @@ def test_the_spectrum_is_that_of_a_fourier_transform():
         np.abs(np.fft.rfft(samples[at : at + 128] * window)) ** 2 * (2 / window.sum()) ** 2 for at in starts
     ]
     assert np.allclose(found, np.array(power) @ HOPS.filters() + FLOOR, rtol=1e-3)
+
+
+def test_training_computes_the_same_spectrum_by_a_fast_fourier_transform():
+    samples = np.random.default_rng(1).normal(size=HOPS.hop * 4) * 0.1
+    hops = torch.from_numpy(samples.astype(np.float32)).view(1, 4, HOPS.hop)
+    spectrum = LogMel(replace(HOPS, mean=(-9.0,) * 16, std=(3.0,) * 16))
+    given = hops, torch.zeros(1, 4, dtype=torch.bool), torch.zeros(1, HOPS.tail)
+    assert_close(spectrum.train()(*given)[0], spectrum.eval()(*given)[0], 1e-4)
+    first = HOPS.stride - HOPS.tail  # where the first window that is not mirrored begins
+    assert np.allclose(spectrum_of(samples, HOPS)[1:].numpy(), log_mel(samples[first:], HOPS), atol=1e-3)
 
 
 def test_a_sine_of_full_scale_has_a_power_of_one_in_its_bin():

@@ -41,7 +41,7 @@ def test_the_recipe_of_a_shipped_model_is_the_shape_of_that_model(name):
     shipped = read_checkpoint(name).config
     for field in ("encoder", "fps", "hidden_size", "dropout", "about"):
         assert getattr(config, field) == getattr(shipped, field), field
-    if shipped.transform.sense == VIDEO:  # of a signal it follows from the data
+    if shipped.transform.sense == VIDEO:  # of the others it follows from the data
         assert config.transform.shape == shipped.transform.shape
     assert weights in (None, "imagenet") or weights.endswith(".safetensors")
 

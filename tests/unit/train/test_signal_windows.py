@@ -21,7 +21,14 @@ def a_recording(group: str, count: int = 200) -> Recording:
 
 def windows(how: SignalAugmentation | None, **more) -> StreamWindows:
     settings = WindowSettings(
-        streams=3, window=30, fps=20.0, augmentation=how, signal=TRANSFORM, max_gap=1.0, balance=0.0, **more
+        streams=3,
+        window=30,
+        fps=20.0,
+        augmentation=how,
+        transform=TRANSFORM,
+        max_gap=1.0,
+        balance=0.0,
+        **more,
     )
     return StreamWindows([a_recording("a"), a_recording("b", 90)], settings)
 
