@@ -33,7 +33,7 @@ from streamrec.runtime.recognizer import Recognizer, check_recognizer, configs_o
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
 from streamrec.sources.wrappers import Continued
-from streamrec.types import VIDEO, Frame, Health, Prediction, Result, Source, SourceState
+from streamrec.types import SIGNAL, VIDEO, Frame, Health, Prediction, Result, Source, SourceState
 
 BATCH = 8  # frames: a larger batch gains little, and all frames in it wait for it (benchmarks/many.py)
 STALL_SECONDS = 10.0  # a live source that gives no frame for so long has stalled, whatever state it reports
@@ -434,6 +434,10 @@ class Watcher(Closing):
         """Those that were added and not removed, in order; the ones that ended or failed too."""
         with self._changed:
             return tuple(self._cameras.values())
+
+    def sense_of(self, name: str) -> str:
+        """The sense of a camera's source; of one that is not watched any more that of readings."""
+        return next((camera.source.sense for camera in self.cameras if camera.name == name), SIGNAL)
 
     def step(self, timeout: float | None = None) -> list[Result]:
         """Wait until something has arrived, and recognize it: at most one batch.

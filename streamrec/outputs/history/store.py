@@ -495,7 +495,7 @@ class History(EventQueries, Closing):
             trouble = ""
             try:
                 with self._lock:
-                    announcements = self._work(urgent=True, batches=1)  # announced before the next is written
+                    announcements = self._work(urgent=True, once=True)  # announced before the next is written
             except HistoryError as error:
                 trouble = str(error)
             except Exception as error:  # no error may end the thread
@@ -562,8 +562,8 @@ class History(EventQueries, Closing):
         with self._lock:
             return self._work(urgent=False)
 
-    def _work(self, *, urgent: bool, batches: float = math.inf) -> tuple[Announcement, ...]:
-        """Write what is pending, at most so many batches of it; the announcements that may be sent now."""
+    def _work(self, *, urgent: bool, once: bool = False) -> tuple[Announcement, ...]:
+        """Write what is pending, with ``once`` one batch of it; the announcements that may be sent now."""
         now = time.monotonic()
         with self._noted:
             beat = bool(self._builder.running) and now - self._beaten >= _BEAT_SECONDS
@@ -579,10 +579,9 @@ class History(EventQueries, Closing):
         announcements: list[Announcement] = []
         try:
             with errors_as_sentences(self.path):
-                while batches > 0:
+                while True:
                     announcements += self._write()
-                    batches -= 1
-                    if not self._pending:
+                    if once or not self._pending:
                         break
         except HistoryError:
             self._failed = now
