@@ -23,6 +23,7 @@ from streamrec.events.detector import BACKGROUND as BACKGROUND
 from streamrec.sources.files import VIDEO_ENDINGS
 from streamrec.sources.sound_files import SOUND_ENDINGS
 from streamrec.sources.tables import is_table
+from streamrec.types import SOUND, VIDEO
 
 _MEDIA = (*VIDEO_ENDINGS, *SOUND_ENDINGS)
 COLUMNS = ("clip", "label", "group", "segments", "start", "end", "repetitions", "background")  # of a table
@@ -75,18 +76,23 @@ def labels_of(clips: Iterable[Clip]) -> tuple[str, ...]:
     return tuple(sorted({label for clip in clips for label in clip.labels}))
 
 
-def find_footage(places: Iterable[str | Path], label: str = "background") -> list[Clip]:
+def find_footage(
+    places: Iterable[str | Path], label: str = "background", *, sense: str = SOUND
+) -> list[Clip]:
     """Footage in which nothing happens, as clips of ``label``: files, and all videos and sound files in folders.
 
-    Raises ``DataError`` for a folder without any and a file that is not there.
+    ``sense``: of the model; for one of video the sound files in folders are passed over. Raises ``DataError``
+    for a folder without any and a file that is not there.
     """
     clips: list[Clip] = []
     for path in (path_of(str(place)) for place in places):
         found = [path]
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _MEDIA)
+            endings = VIDEO_ENDINGS if sense == VIDEO else _MEDIA
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
         if not found or not path.exists():
-            raise DataError(f"{path} holds no video and no sound: give a file, or a folder with some")
+            what = "no video" if sense == VIDEO else "no video and no sound"
+            raise DataError(f"{path} holds {what}: give a file, or a folder with some")
         clips += [Clip(file, label, str(file)) for file in found]
     return clips
 

@@ -256,12 +256,10 @@ class Listener:
 
     def _step(self, hop: Frame) -> None:
         prediction, state = self.recognizer.step(hop, self._state)
-        ended: Iterable[Event] = ()
         with self._lock:
             last = self._last
             if last is not None and hop.segment != last.segment:
-                ended = self._tracker.finish(last.timestamp + self._length)
-                self._note(ended, last)
+                self._note(self._tracker.finish(last.timestamp + self._length), last)
             self._note(self._tracker.step(prediction, hop.timestamp), hop)
             self._state, self._last = state, replace(hop, image=hop.image[:0])
             unknown = self._tracker.is_unknown(prediction)

@@ -26,7 +26,7 @@ from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.pipeline.senses import fitted_to, sense_of, waiting_frames
+from streamrec.pipeline.senses import check_pictures, fitted_to, sense_of, waiting_frames
 from streamrec.pipeline.snapshot import CameraSnapshot, bare, models_of
 from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer, configs_of
@@ -394,8 +394,7 @@ class Watcher(Closing):
             raise WrongValue(f"the name of a source is {described(name)}: give a text")
         check_recognizer(recognizer, "add")
         source = fitted_to(open_source(source, sense=sense_of(recognizer)), recognizer)
-        if source.sense != VIDEO and (still is not None or count is not None):
-            raise SourceError(f"{source.name} has no pictures, which still and count need: leave them out")
+        check_pictures(source, still, count)
         fps = self._fps if fps is None else check_fps(fps)
         with self._changed:
             if self._stopped:

@@ -57,7 +57,8 @@ class MqttSource(LiveRowSource):
 
     def _received(self) -> Iterator[Row]:
         paho: Any = need("paho.mqtt.client", extra="mqtt")
-        came: queue.Queue[tuple[str, bytes] | str] = queue.Queue(_MOST_WAITING)
+        # Without a limit of its own: what ends the connection never waits for room in the client's thread.
+        came: queue.Queue[tuple[str, bytes] | str] = queue.Queue()
 
         def on_connect(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
             if reason.is_failure:
@@ -66,10 +67,10 @@ class MqttSource(LiveRowSource):
                 client.subscribe(self._topic)
 
         def on_message(client: Any, data: Any, message: Any) -> None:
-            try:
-                came.put_nowait((message.topic, message.payload))
-            except queue.Full:
+            if came.qsize() >= _MOST_WAITING:
                 report.count_refused(self, "too many messages wait")
+            else:
+                came.put((message.topic, message.payload))
 
         def on_disconnect(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
             came.put(f"the connection was lost: {reason}")

@@ -150,7 +150,7 @@ def _sound_from(text: str, retries: int | None) -> Source:
     text = text.strip()
     if text.partition(":")[0] == PREFIX:
         return Microphone(text, retries=retries)
-    if re.fullmatch(r"\d+", text) or text.startswith("/dev/video"):
+    if is_webcam(text):
         raise SourceError(_NO_WEBCAM_SOUND.format(f"webcam {text}" if text.isdecimal() else text))
     if "://" in text and not text.startswith("file://"):
         check_address(text)

@@ -309,7 +309,7 @@ class TrainJob:
         if not self.background:
             return []
         nothing = config.events.background
-        footage = find_footage(self.background, nothing[0])
+        footage = find_footage(self.background, nothing[0], sense=config.transform.sense)
         kept = apart_from(measured, footage)
         if (left := len(footage) - len(kept)) > 0:
             console.print_line(

@@ -20,6 +20,7 @@ from streamrec.data.clips import (
 )
 from streamrec.data.splits import groups_of, held_out, split_by_group
 from streamrec.errors import DataError, SettingsError
+from streamrec.types import SOUND, VIDEO
 from tests.helpers.recordings import write_video
 
 
@@ -270,6 +271,16 @@ def test_footage_is_every_video_of_a_folder_and_each_is_its_own_group(tmp_path):
         ("a.mp4", "normal"),
     ]
     assert len({clip.group for clip in found}) == 2
+
+
+def test_sound_beside_the_footage_of_a_model_of_video_is_passed_over(tmp_path):
+    for name in ("a.mp4", "a.wav"):
+        (tmp_path / name).write_bytes(b"")
+    assert [clip.path.name for clip in find_footage([tmp_path], sense=VIDEO)] == ["a.mp4"]
+    assert [clip.path.name for clip in find_footage([tmp_path], sense=SOUND)] == ["a.mp4", "a.wav"]
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(DataError, match="holds no video: give a file, or a folder"):
+        find_footage([tmp_path], sense=VIDEO)
 
 
 @pytest.mark.parametrize("place", ["gone.mp4", "."])
