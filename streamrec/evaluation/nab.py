@@ -140,7 +140,7 @@ def false_rate(series: Sequence[Series], scores: Sequence[np.ndarray], threshold
             outside[first : last + 1] = False
         count += int((given[outside] >= threshold).sum())
         days += float(one.seconds[-1]) / 86_400.0 * float(outside.mean())
-    return count / days
+    return count / days if days else 0.0
 
 
 def probation_of(readings: int) -> int:

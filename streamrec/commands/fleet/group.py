@@ -352,7 +352,7 @@ class Group:
 
     def _bring_abandoned(self) -> None:
         try:
-            count = bring_abandoned(self._ledger, self._outbox.path.parent, self._log)
+            count = bring_abandoned(self._ledger, self._outbox.path)
         except LedgerAway:
             return  # next time
         if count:
