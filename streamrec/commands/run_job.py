@@ -19,7 +19,7 @@ from streamrec.errors import ModelError, SinkError
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
-from streamrec.outputs.plot import Plots
+from streamrec.outputs.plot import EVERY, Plots
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
@@ -93,7 +93,9 @@ class RunJob:
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
-            plots = Plots(lambda _: source.sense)  # of readings and sound, which have no picture
+            kept = self.save is not None or self.also is not None or self.after.keeps_pictures
+            # Of readings and sound, which have no picture; a file may be read much faster than it is watched.
+            plots = Plots(lambda _: source.sense, pause=0.0 if kept or paced else EVERY)
             for result in played:
                 opened.outputs.write(plots.pictured(why.explained(result)))
                 opened.outputs.tick()

@@ -6,17 +6,20 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Self
 
 from streamrec.core import process_end
 from streamrec.core.messages import why
 from streamrec.errors import SettingsError
 from streamrec.pipeline.loop import results
+from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.types import ActionStarted, Source
 
 MODEL = "digits"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SURE = 0.8  # ``enter`` at least: a key that was not spoken costs more than a digit that is spoken again
 _END_PATIENCE = 2.0  # seconds for a microphone to let go
 
 
@@ -61,7 +64,10 @@ class VoiceKeys:
 
     def _run(self) -> None:
         try:
-            with closing(results(self._source, self._recognizer)) as found:
+            own = self._recognizer.config.events
+            events = replace(own, enter=max(own.enter, SURE))
+            builder = ResultBuilder(self._recognizer, self._source.name, events=events)
+            with closing(results(self._source, self._recognizer, builder=builder)) as found:
                 for result in found:
                     if self._stop.is_set():
                         return

@@ -23,7 +23,7 @@ from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
-from streamrec.outputs.plot import Plots
+from streamrec.outputs.plot import EVERY, Plots
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import open_models
@@ -195,7 +195,8 @@ class _Watching:
         self._outputs = Outputs(self._dispatcher, views, terminal=terminal, log=terminal.log)
         self._watcher = Watcher(on_health=self._on_health, on_sound=self._on_sound)
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
-        self._plots = Plots(self._watcher.sense_of)  # of readings and sound, which have no picture
+        # Of readings and sound, which have no picture; a file may be read much faster than it is watched.
+        self._plots = Plots(self._watcher.sense_of, pause=0.0 if after.keeps_pictures else EVERY)
         self._roster = Roster(
             self._watcher,
             lambda models, per_person: self._loaded(models, per_person, corrections),

@@ -54,6 +54,7 @@ class Listener:
         self.on_health: Callable[[Health], None] = lambda health: None  # called in a thread of the source
         self.pictures: Source | None = None  # whose sound it is; None: it is not known when they are lost
         self.source.on_health = self._changed
+        self._events = events
         self._tracker: Tracker = tracker_for(recognizer, events)
         self._state: Any = recognizer.initial_state()
         self._last: Frame | None = None
@@ -85,6 +86,12 @@ class Listener:
         if reported is None:
             return health
         return replace(health, state=reported.state, reason=reported.reason, since=reported.since)
+
+    @property
+    def events(self) -> EventSettings:
+        """How events are found: the camera's own settings, or the model's."""
+        settings: EventSettings = self._events or self.recognizer.config.events
+        return settings
 
     @property
     def labels(self) -> tuple[str, ...]:

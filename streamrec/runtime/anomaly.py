@@ -137,7 +137,7 @@ class AnomalyRecognizer(Recognizer):
         try:
             return cls(24.0 * parse_rate(rate if colon else RATE))
         except StreamrecError as error:
-            raise ModelError(f"model {shortened(name)[1:-1]}: {error}") from error
+            raise ModelError(f"model {shortened(name.removesuffix(':'))[1:-1]}: {error}") from error
 
     @property
     def config(self) -> ModelConfig:

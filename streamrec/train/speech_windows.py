@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from streamrec.data.decode_cache import Recording
+from streamrec.errors import DataError
 from streamrec.nn.sound import SoundTransform
-from streamrec.train.speech_streams import Scene, SpeechAugmentation, in_order, spoken, varied, words_of
+from streamrec.train.speech_streams import Scene, SpeechAugmentation, Word, in_order, spoken, varied, words_of
 from streamrec.train.stream_windows import Batch, WindowSettings
 
+_PAUSE_HOPS = 2  # the least before, between and behind words
 SAME_SCENE = 3  # windows of a stream, one behind the other, with the same voice, room and noise
 PAUSES = (0.1, 1.0)  # seconds between the words of streams that are measured on
 STREAM_SECONDS = 30.0  # length of such a stream
@@ -37,9 +39,26 @@ class SpeechWindows:
         self.settings = settings
         self._transform, self._blank = transform, blank
         words = words_of(recordings, transform.rate, blank)
+        self._check_fit(words)
         groups = sorted({word.group for word in words})
         self._voices = [[word for word in words if word.group == group] for group in groups]
         self.position = np.zeros((settings.streams, 2), np.int64)  # windows begun, and 0
+
+    def _check_fit(self, words: Sequence[Word]) -> None:
+        """Raise ``DataError`` for a label of whose words none fits into a window: it would never be played."""
+        hop, rate = self._transform.hop, self._transform.rate
+        pause = max(_PAUSE_HOPS * hop, round(self._how.pauses[0] * rate))
+        room = self.settings.window * hop - pause - _PAUSE_HOPS * hop
+        shortest: dict[int, int] = {}
+        for word in words:
+            shortest[word.target] = min(len(word.samples), shortest.get(word.target, len(word.samples)))
+        if (longest := max(shortest.values())) > room:
+            least = -(-(longest + self.settings.window * hop - room) // hop)
+            raise DataError(
+                f"words of {longest / rate:.1f} s do not fit into windows of {self.settings.window} hops "
+                f"({self.settings.window * hop / rate:.1f} s): give --window {least} or more, or cut the recordings "
+                "into single words"
+            )
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -65,7 +84,7 @@ class SpeechWindows:
         shared = np.random.default_rng((self.settings.seed, stream, number // SAME_SCENE, 1))
         scene = Scene.drawn(shared, how, len(self._voices))
         words = () if rng.random() < how.empty else self._voices[scene.group]
-        clean = spoken(rng, words, steps * hop, rate, how, least_pause=2 * hop)
+        clean = spoken(rng, words, steps * hop, rate, how, least_pause=_PAUSE_HOPS * hop)
         noisy = varied(rng, clean, rate, how, scene)
         elapsed = np.full(steps, hop / rate, np.float32)
         if not number or (number % SAME_SCENE == 0 and rng.random() >= self.settings.carry):

@@ -203,12 +203,12 @@ class StreamWindows:
         settings = self.settings
         how = settings.augmentation
         assert how is None or isinstance(how, SignalAugmentation)
-        recording, around = self._choices(rng, stream, number).drawn(rng, settings.balance)
+        recording, longest, around = self._drawn(rng, stream, number)
         own = SignalSettings(
             transform=transform,
             fps=settings.fps,
             max_gap=settings.max_gap,
-            longest=settings.longest_seconds,
+            longest=longest,
             ramp_seconds=settings.ramp_seconds,
         )
         carried = bool(number) and rng.random() < settings.carry

@@ -485,7 +485,7 @@ class History(EventQueries, Closing):
         self._thread.start()
 
     def _write_on(self) -> None:
-        reported, full = "", False
+        reported, unpolled, full = "", "", False
         while True:
             with self._noted:
                 self._noted.wait_for(lambda: self._pending or self._ending, _RETRY_SECONDS)
@@ -508,7 +508,11 @@ class History(EventQueries, Closing):
             try:
                 self._poll()  # after what has happened was announced
             except Exception as error:
-                trouble = trouble or str(error)
+                if str(error) not in (trouble, unpolled):
+                    unpolled = str(error)
+                    self._log(f"{unpolled}; it is tried again every second")
+            else:
+                unpolled = ""
             if trouble:
                 if trouble != reported:
                     reported = trouble

@@ -20,7 +20,7 @@ HOPS = SoundTransform(rate=8000, hop=320, window=200, stride=80, mels=32, low=60
 
 
 class Spelled(Engine):
-    """Hears the digit whose number is the loudness of a hop, in tenths; silence is nothing."""
+    """Hears the digit whose number is the loudness of a hop, in tenths; silence is nothing, and above a half unsure."""
 
     name, device = "scripted", "cpu"
     head_shapes = cache_shapes = ()
@@ -32,8 +32,9 @@ class Spelled(Engine):
 
     def step(self, images, elapsed, head, cache, encoded=None):
         scores = np.full((len(images), len(self.config.labels)), 0.01, np.float32)
-        heard = np.round(10 * np.abs(images).max(1)).astype(int)
-        scores[np.arange(len(images)), heard] = 0.9
+        loudness = np.round(10 * np.abs(images).max(1)).astype(int)
+        heard, unsure = loudness % 5, loudness > 5
+        scores[np.arange(len(images)), heard] = np.where(unsure, 0.7, 0.95)
         return scores, None, (), ()
 
 
@@ -73,6 +74,11 @@ def test_each_spoken_digit_is_its_key_once():
 
 def test_a_word_that_is_no_digit_is_no_key():
     assert keys_of(Microphone([0, 0.1, 0, 0.2, 0]), "hello", "one")[0] == ["1"]
+
+
+def test_a_digit_of_which_the_model_is_not_sure_is_no_key():
+    assert SPEECH["events"].enter <= 0.7
+    assert keys_of(Microphone([0, 0.6, 0, 0.2, 0]), "one", "two")[0] == ["2"]
 
 
 def test_a_microphone_that_is_lost_is_reported_once():

@@ -456,3 +456,24 @@ def test_files_of_other_sizes_are_not_read(tmp_path, monkeypatch):
         (tmp_path / f"{number}.mp4").write_bytes(b"x" * (10 + number))
     monkeypatch.setattr(data, "_hashed", lambda *facts: pytest.fail("a file was read"))
     assert data.same_recordings(tmp_path.glob("*.mp4")) == {}
+
+
+@pytest.mark.parametrize(
+    ("sense", "kept"),
+    [("video", {"a.mp4", "b.mp4"}), (None, {"a.mp4", "b.mp4"}), ("sound", {"a.mp4", "b.mp4", "a.wav"})],
+)
+def test_files_of_another_sense_beside_the_clips_are_passed_over_with_one_line(tmp_path, sense, kept):
+    for name in ("wave/a.mp4", "wave/a.wav", "fall/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    said = []
+    assert {clip.path.name for clip in find_clips(tmp_path, sense=sense, log=said.append)} == kept
+    assert len(said) == 3 - len(kept) and all(
+        "a.wav, are no video, and are passed over" in one for one in said
+    )
+
+
+def test_footage_for_a_model_of_readings_is_tables(tmp_path):
+    for name in ("a.csv", "b.mp4", "c.csv.gz"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [clip.path.name for clip in find_footage([tmp_path], sense="signal")] == ["a.csv", "c.csv.gz"]
