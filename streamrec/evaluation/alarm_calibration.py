@@ -38,6 +38,7 @@ from streamrec.evaluation.text_tables import percent, table
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.thresholds import with_enters
 from streamrec.pipeline.loop import results
+from streamrec.pipeline.senses import sense_of
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.sources.open import recording
 from streamrec.sources.synthetic import ACTIONS, UNSEEN, World, WorldSettings
@@ -142,7 +143,7 @@ def footage_of(places: Iterable[str | Path], recognizer: Recognizer) -> list[Sou
             world = WorldSettings(seed=UNSEEN, fps=15.0, seconds=3600.0, scene_seconds=60.0, actions=quiet)
             sources.append(World(world))
         else:
-            sense = recognizer.sense
+            sense = sense_of(recognizer)
             sources += [recording(clip.path, sense=sense) for clip in find_footage([place], sense=sense)]
     return sources
 
