@@ -56,8 +56,11 @@ class Streamed:
 
 
 @torch.inference_mode()
-def events_of(model: ActionModel, samples: np.ndarray) -> list[tuple[float, str]]:
-    """(seconds, label): the words that are reported, each at the end of the hop that gave its event."""
+def events_of(model: ActionModel, samples: np.ndarray, enter: float | None = None) -> list[tuple[float, str]]:
+    """(seconds, label): the words that are reported, each at the end of the hop that gave its event.
+
+    ``enter``: in place of the model's own.
+    """
     transform, config = model.config.transform, model.config
     assert isinstance(transform, SoundTransform)
     hops = torch.from_numpy(samples.reshape(1, -1, transform.hop))
@@ -69,7 +72,8 @@ def events_of(model: ActionModel, samples: np.ndarray) -> list[tuple[float, str]
         outputs, state = model(hops[:, part], elapsed[:, part], state)
         found.append(torch.softmax(model.split(outputs[0])[0], -1).numpy())
     times = (np.arange(hops.shape[1]) / transform.fps).tolist()
-    detector = EventDetector(config.labels, config.events)
+    events = config.events if enter is None else replace(config.events, enter=enter)
+    detector = EventDetector(config.labels, events)
     return [
         ((number + 1) / transform.fps, event.label)
         for number, event in detector.replay(times, np.concatenate(found))
@@ -77,11 +81,11 @@ def events_of(model: ActionModel, samples: np.ndarray) -> list[tuple[float, str]
     ]
 
 
-def measured(model: ActionModel, stream: Spoken) -> Streamed:
+def measured(model: ActionModel, stream: Spoken, enter: float | None = None) -> Streamed:
     """Of one stream of words."""
     transform = model.config.transform
     assert isinstance(transform, SoundTransform)
-    found = events_of(model, stream.samples)
+    found = events_of(model, stream.samples, enter)
     true = [(a / transform.rate, b / transform.rate, model.config.labels[n]) for a, b, n in stream.words]
     delays, left = [], list(found)
     for begun, end, label in true:
@@ -169,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--speakers", nargs="+", help="to leave out, one after the other; by default each")
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--enter", type=float, help="probability of a word, in place of the model's own")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     clips = find_clips(arguments.folder)
@@ -208,11 +213,11 @@ def main() -> None:
             streams = {"as recorded": stream}
             streams |= {f"{b:g} dB": mixed(rng, stream, sounds, b) for b in BELOW if sounds}
             for name, played in streams.items():
-                found.setdefault(name, []).append((speaker, measured(model, played)))
+                found.setdefault(name, []).append((speaker, measured(model, played, arguments.enter)))
                 wrong = 100.0 * found[name][-1][1].wrong / len(words)
                 print(f"seed {seed}, {speaker}, {name}: {wrong:.1f} % wrong", flush=True)
             if sounds:
-                false.append(len(events_of(model, whole)))
+                false.append(len(events_of(model, whole, arguments.enter)))
                 print(f"seed {seed}, {speaker}, sounds alone: {false[-1]} words", flush=True)
             table = table_of(found)
             if sounds:

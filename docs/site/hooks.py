@@ -33,6 +33,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
             "State",
             "Transform",
             "SignalTransform",
+            "SoundTransform",
         ),
     ),
     "flow": (

@@ -25,7 +25,13 @@ from streamrec.outputs.history.arming_store import answer_to, put_request, take_
 from streamrec.outputs.history.database import errors_as_sentences
 from streamrec.outputs.history.tables import check_layout, connect, lock_of, transaction
 from streamrec.settings.cameras_file import WatchFile, read_watchfile
-from streamrec.settings.resolve import actions_of, configs_of, events_by_model
+from streamrec.settings.resolve import (
+    actions_of,
+    configs_of,
+    events_by_model,
+    sound_config,
+    sound_events,
+)
 
 _T = TypeVar("_T")
 _ANSWER_SECONDS = 10.0
@@ -143,6 +149,10 @@ def _watched(file: WatchFile, label: str | None) -> dict[str, dict[str, list[str
         try:
             configs = configs_of(camera, file)
             events = events_by_model(camera, configs, file)
+            if camera.listen is not None:
+                name, config = camera.listen.name, sound_config(camera, file)
+                configs = {**configs, name: config}
+                events = {**events, name: sound_events(camera, config, file)}
             actions = actions_of(configs, events, count=camera.count, more=camera.place_labels)
         except StreamrecError:
             actions = {"": [label] if label else []}

@@ -127,7 +127,8 @@ def _on_clips(recognizer: Recognizer, asked: _Clips) -> list[Any]:
     from streamrec.data.splits import held_out
     from streamrec.evaluation.evaluate import evaluate_carried, evaluate_clips, evaluate_robustness
 
-    clips = find_clips(asked.data, relabel=asked.relabel, log=log)
+    sense = recognizer.config.transform.sense
+    clips = find_clips(asked.data, relabel=asked.relabel, sense=sense, log=log)
     if asked.hold_out:
         clips = held_out(clips, part=asked.hold_out, seed=asked.seed)[1]
     source_fps, drops = [None, *asked.source_fps], [0.0, *asked.drops]

@@ -248,13 +248,14 @@ class Roster:
         if camera.listener is not None:
             added.listening(camera.listener)
             configs[camera.listener.name] = camera.listener.recognizer.config
+            events = {**events, camera.listener.name: camera.listener.events}
         self._running[settings.name] = settings
         if self._dispatcher is not None:
             self._dispatcher.camera(
                 settings.name,
                 models=actions_of(
                     configs,
-                    camera.events,
+                    events,
                     count=settings.count,
                     more=settings.place_labels,
                 ),

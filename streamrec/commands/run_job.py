@@ -19,7 +19,7 @@ from streamrec.errors import ModelError, SinkError
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
-from streamrec.outputs.plot import Plots
+from streamrec.outputs.plot import EVERY, Plots
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
@@ -93,7 +93,9 @@ class RunJob:
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
-            plots = Plots(lambda _: source.sense)  # of readings and sound, which have no picture
+            kept = self.save is not None or self.also is not None or self.after.keeps_pictures
+            # Of readings and sound, which have no picture; a file may be read much faster than it is watched.
+            plots = Plots(lambda _: source.sense, pause=0.0 if kept or paced else EVERY)
             for result in played:
                 opened.outputs.write(plots.pictured(why.explained(result)))
                 opened.outputs.tick()
@@ -131,15 +133,13 @@ class _Opened:
             video = Background(VideoFile(job.save), drop_oldest=source.live, patience=_VIDEO_PATIENCE)
             files.append(SinkView(stack.enter_context(video), why.drawn))
         states = _States(source.name, aside.print_line)
+        every_state = [states]
         if job.jsonl is not None:
             lines = LinesView(job.jsonl, warn=aside.print_line, background=source.live)
             stack.callback(lines.close)
             self.written.append(lines.file)
             files.append(lines)
         stack.callback(states.finish)  # before the lines are closed
-        self._sound_states = None
-        if job.listener is not None:
-            self._sound_states = _States(f"{source.name}{MARK}", aside.print_line)
         source.on_health = states.on_health
         stack.enter_context(terminal)
         if job.show is None and no_window and not files:
@@ -152,7 +152,9 @@ class _Opened:
         self.builder = ResultBuilder(job.recognizer, source.name, count=job.count)
         configs = dict(configs_of(model))
         if job.listener is not None:
-            self._listen(job.listener, source, next(iter(configs)), stack)
+            sound = _States(f"{source.name}{MARK}", aside.print_line)
+            every_state.append(sound)
+            self._listen(job.listener, source, next(iter(configs)), sound, stack)
             configs[job.listener.name] = job.listener.recognizer.config
             terminal.log(f"it listens with {job.listener.name}; no sound is kept")
         corrections = open_corrections(job.after, terminal.log, page=job.web is not None)
@@ -182,17 +184,18 @@ class _Opened:
         if job.also is not None:
             views.append(CallbackView(job.also))
         self.recognizer = why.following(model)
-        self.outputs = states.outputs = Outputs(dispatcher, views, terminal=terminal, log=terminal.log)
-        if self._sound_states is not None:
-            self._sound_states.outputs = self.outputs
+        self.outputs = Outputs(dispatcher, views, terminal=terminal, log=terminal.log)
+        for one in every_state:
+            one.outputs = self.outputs
 
-    def _listen(self, listener: Listener, source: Source, model: str, stack: ExitStack) -> None:
-        """Recognize the sound beside the pictures of this model."""
-        assert self._sound_states is not None
+    def _listen(
+        self, listener: Listener, source: Source, model: str, states: _States, stack: ExitStack
+    ) -> None:
+        """Recognize the sound beside the pictures of this model; ``states``: of the sound."""
         self.builder.listening(listener, model)
         listener.pictures = source
-        listener.on_health = self._sound_states.on_health
-        stack.callback(self._sound_states.finish)
+        listener.on_health = states.on_health
+        stack.callback(states.finish)
         stack.callback(listener.close)
 
 

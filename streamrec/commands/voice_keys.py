@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Self
 
 from streamrec.core import process_end
-from streamrec.errors import SettingsError, StreamrecError
+from streamrec.core.messages import why
+from streamrec.errors import SettingsError
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.recognizer import Recognizer
@@ -73,9 +74,9 @@ class VoiceKeys:
                     for event in result.events:
                         if isinstance(event, ActionStarted) and event.label in self._keys:
                             self._pressed.append(self._keys[event.label])
-        except StreamrecError as error:
+        except Exception as error:  # whatever it is: the keyboard goes on, and the reason is shown
             if not self._stop.is_set():
-                self._log(f"voice: {error}; the other keys go on")
+                self._log(f"voice: {why(error)}; the other keys go on")
             return
         if not self._stop.is_set():
             self._log(f"voice: {self._source.name} has ended; the other keys go on")

@@ -23,7 +23,7 @@ from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
-from streamrec.outputs.plot import Plots
+from streamrec.outputs.plot import EVERY, Plots
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import open_models
@@ -34,7 +34,7 @@ from streamrec.settings.resolve import Following, InForce, follows
 from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import file_of
 from streamrec.teach.corrections.corrector import Corrections
-from streamrec.types import SIGNAL, Health, Result, SourceState
+from streamrec.types import Health, Result, SourceState
 
 if TYPE_CHECKING:
     from streamrec.web.server import WebSettings
@@ -192,10 +192,11 @@ class _Watching:
             )
             views.insert(0, stack.enter_context(page))
             self._live = page.live
-        self._plots = Plots(self._sense_of)  # of readings and sound, which have no picture
         self._outputs = Outputs(self._dispatcher, views, terminal=terminal, log=terminal.log)
         self._watcher = Watcher(on_health=self._on_health, on_sound=self._on_sound)
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
+        # Of readings and sound, which have no picture; a file may be read much faster than it is watched.
+        self._plots = Plots(self._watcher.sense_of, pause=0.0 if after.keeps_pictures else EVERY)
         self._roster = Roster(
             self._watcher,
             lambda models, per_person: self._loaded(models, per_person, corrections),
@@ -216,10 +217,6 @@ class _Watching:
         # What a flight recorder keeps is the model's own: a replay does not know what was learned.
         recognizer = self._dispatcher.recorded(self._job.load(*models, per_person=per_person))
         return recognizer if corrections is None else corrections.watching(recognizer)
-
-    def _sense_of(self, name: str) -> str:
-        found = (camera.source.sense for camera in self._watcher.cameras if camera.name == name)
-        return next(found, SIGNAL)
 
     def _report(self, text: str) -> None:
         self._terminal.log(f"{self._job.path.name}: {text}")

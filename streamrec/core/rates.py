@@ -23,7 +23,6 @@ def parse_rate(text: str) -> float:
     except ValueError:
         rate = 0.0
     if hours is None or not (math.isfinite(rate) and rate > 0):
-        raise DataError(
-            f"{shortened(text)[1:-1]} is no rate: write how many in which time, like 1/day, 2/hour or 1/week"
-        )
+        wrong = f"{shortened(text)[1:-1]} is no rate" if text.strip() else "the rate is empty"
+        raise DataError(f"{wrong}: write how many in which time, like 1/day, 2/hour or 1/week")
     return rate / hours

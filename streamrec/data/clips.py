@@ -17,12 +17,14 @@ from typing import TypeAlias
 from streamrec.core.csv_tables import decimal, read_table
 from streamrec.core.reading import path_of
 from streamrec.core.text import printable
+from streamrec.data.file_senses import of_sense, takes
 from streamrec.data.tables import group_of, is_readings, labels_in
 from streamrec.errors import DataError
 from streamrec.events.detector import BACKGROUND as BACKGROUND
 from streamrec.sources.files import VIDEO_ENDINGS
 from streamrec.sources.sound_files import SOUND_ENDINGS
 from streamrec.sources.tables import is_table
+from streamrec.types import SIGNAL, SOUND, VIDEO
 
 _MEDIA = (*VIDEO_ENDINGS, *SOUND_ENDINGS)
 COLUMNS = ("clip", "label", "group", "segments", "start", "end", "repetitions", "background")  # of a table
@@ -75,18 +77,22 @@ def labels_of(clips: Iterable[Clip]) -> tuple[str, ...]:
     return tuple(sorted({label for clip in clips for label in clip.labels}))
 
 
-def find_footage(places: Iterable[str | Path], label: str = "background") -> list[Clip]:
-    """Footage in which nothing happens, as clips of ``label``: files, and all videos and sound files in folders.
+def find_footage(
+    places: Iterable[str | Path], label: str = "background", *, sense: str = SOUND
+) -> list[Clip]:
+    """Footage in which nothing happens, as clips of ``label``: files, and all that are in folders.
 
-    Raises ``DataError`` for a folder without any and a file that is not there.
+    ``sense``: of the model; what it cannot take is passed over in folders. Raises ``DataError``
+    for a folder without any and a file that is not there.
     """
     clips: list[Clip] = []
     for path in (path_of(str(place)) for place in places):
         found = [path]
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _MEDIA)
+            found = sorted(file for file in path.rglob("*") if takes(sense, file))
         if not found or not path.exists():
-            raise DataError(f"{path} holds no video and no sound: give a file, or a folder with some")
+            what = {VIDEO: "no video", SIGNAL: "no table of readings"}.get(sense, "no video and no sound")
+            raise DataError(f"{path} holds {what}: give a file, or a folder with some")
         clips += [Clip(file, label, str(file)) for file in found]
     return clips
 
@@ -97,6 +103,7 @@ def find_clips(
     relabel: Mapping[str, str] | None = None,
     background: str = "background",
     least: int = 2,
+    sense: str | None = None,
     log: Callable[[str], None] = lambda text: None,
 ) -> list[Clip]:
     """The clips of a data set, or of several together: groups of the same name are one group.
@@ -118,10 +125,13 @@ def find_clips(
     ``{"Fall*": "fall", "*": "normal"}``. The same recording under several names (a copy, a link) is of one group, the
     first's, which is reported to ``log``. Raises ``DataError``, also for fewer labels than ``least`` and for the same
     recording under two labels at the same time.
+
+    ``sense``: of the model; files that it cannot take, such as the sound beside a video, are passed over, which is
+    reported to ``log``. None: that of most files. A model of sound takes the sound track of videos.
     """
     paths = [path_of(str(p)) for p in ([data] if isinstance(data, str | Path) else data)]
     clips = [clip for path in paths for clip in _clips_at(path, dict(relabel or {}), background)]
-    clips = each_once(clips, log)
+    clips = each_once(of_sense(clips, sense, log), log)
     labels = labels_of(clips)
     if len(labels) < least:
         raise DataError(

@@ -18,6 +18,7 @@ import numpy as np
 
 from streamrec.core.files import make_private_folder
 from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip
+from streamrec.data.file_senses import sense_of
 from streamrec.data.phase import phase_targets
 from streamrec.data.sounds import hops_of, is_heard
 from streamrec.data.tables import rows_of
@@ -28,8 +29,6 @@ from streamrec.nn.transforms import InputTransform, Transform
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
 from streamrec.sources.sampling import is_due
-from streamrec.sources.sound_files import is_sound_file
-from streamrec.sources.tables import is_table
 from streamrec.types import SIGNAL, SOUND, VIDEO, Frame, Source
 
 MAPPED_BYTES = 8 << 20  # from which on frames stay on disk: each mapped file holds one of few file handles
@@ -122,7 +121,7 @@ def decode_clips(
 
 def _check_sense(clip: Clip, transform: InputTransform) -> None:
     """Raise ``DataError`` for a clip that the model cannot take."""
-    sense = SIGNAL if is_table(clip.path) else SOUND if is_sound_file(clip.path) else VIDEO
+    sense = sense_of(clip.path)
     if sense != transform.sense and (sense, transform.sense) != (
         VIDEO,
         SOUND,

@@ -38,8 +38,9 @@ from streamrec.evaluation.text_tables import percent, table
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.thresholds import with_enters
 from streamrec.pipeline.loop import results
+from streamrec.pipeline.senses import sense_of
 from streamrec.runtime.recognizer import Recognizer
-from streamrec.sources.files import FileSource
+from streamrec.sources.open import recording
 from streamrec.sources.synthetic import ACTIONS, UNSEEN, World, WorldSettings
 from streamrec.types import ActionStarted, Source
 
@@ -129,7 +130,7 @@ class AlarmContract:
 
 
 def footage_of(places: Iterable[str | Path], recognizer: Recognizer) -> list[Source]:
-    """The recordings at these places: video files, folders with all their videos, or ``synthetic``.
+    """The recordings at these places: files, folders with all of them that the model takes, or ``synthetic``.
 
     ``synthetic`` is an hour of the synthetic world in which figures do what the model calls background.
     """
@@ -142,7 +143,8 @@ def footage_of(places: Iterable[str | Path], recognizer: Recognizer) -> list[Sou
             world = WorldSettings(seed=UNSEEN, fps=15.0, seconds=3600.0, scene_seconds=60.0, actions=quiet)
             sources.append(World(world))
         else:
-            sources += [FileSource(clip.path) for clip in find_footage([place])]
+            sense = sense_of(recognizer)
+            sources += [recording(clip.path, sense=sense) for clip in find_footage([place], sense=sense)]
     return sources
 
 
@@ -243,13 +245,13 @@ def alarm_times(
     found: dict[str, list[float]] = {label: [] for label in watched}
     enters = np.array([settings.of(label).enter if label in watched else np.inf for label in labels])
     begins = 0.0
-    for recording in footage:
-        for part in _active_parts(recording, labels, settings, watched):
+    for scored in footage:
+        for part in _active_parts(scored, labels, settings, watched):
             if not (part.probabilities >= enters).any():  # nothing starts without such a score
                 continue
             for when, event in _started(detector, part):
-                found[event.label].append(begins + when - float(recording.timestamps[0]))
-        begins += recording.seconds
+                found[event.label].append(begins + when - float(scored.timestamps[0]))
+        begins += scored.seconds
     return found
 
 

@@ -32,7 +32,7 @@ from streamrec.evaluation.reports import (
     values_of,
 )
 from streamrec.pipeline.loop import results
-from streamrec.pipeline.senses import fitted_to
+from streamrec.pipeline.senses import fitted_to, sense_of
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.sources.health import amiss
 from streamrec.sources.open import recording
@@ -192,7 +192,7 @@ def play_clips(
     unreadable: list[str] = []
     for done, clip in enumerate(clips, start=1):
         try:
-            source = through(recording(clip.path, sense=recognizer.sense))
+            source = through(recording(clip.path, sense=sense_of(recognizer)))
             played.append(play(recognizer, source, name=str(clip.path), group=clip.group, clip=clip))
             if (why := amiss(source)) is not None:
                 unreadable.append(f"{source.name} in part: {why}")
@@ -262,8 +262,8 @@ def evaluate_carried(
 
 def _part(clip: Clip, recognizer: Recognizer) -> Source:
     """A clip as a part of a stream; of sound in hops, whose rates may differ from clip to clip."""
-    source = recording(clip.path, sense=recognizer.sense)
-    return fitted_to(source, recognizer) if recognizer.sense == SOUND else source
+    source = recording(clip.path, sense=sense_of(recognizer))
+    return fitted_to(source, recognizer) if sense_of(recognizer) == SOUND else source
 
 
 def _play_as_one(

@@ -276,7 +276,7 @@ def edit_distance(left: Sequence[Label], right: Sequence[Label]) -> int:
     """How many labels are to be added, removed or replaced to make one order of the other (Levenshtein, 1966).
 
     >>> edit_distance("one two two", "one too"), edit_distance((1, 2, 2), (2, 2, 3))
-    (5, 2)
+    (4, 2)
     """
     row = list(range(len(right) + 1))
     for i, true in enumerate(left, 1):

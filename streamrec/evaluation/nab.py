@@ -101,9 +101,8 @@ def nab_score(
     order = np.argsort(-height, kind="stable")
     height, hit = height[order], hit[order]
     raw = np.r_[0.0, np.cumsum(gain[order])] - profile.false_negative * total
-    ends = np.r_[
-        0, np.flatnonzero(np.r_[height[1:] != height[:-1], True]) + 1
-    ]  # a threshold takes all of a height
+    # A threshold takes all of a height.
+    ends = np.r_[0, np.flatnonzero(np.r_[height[1:] != height[:-1], True]) + 1]
     best = int(ends[raw[ends].argmax()]) if threshold is None else int((height >= threshold).sum())
     worst = -profile.false_negative * total
     score = 100.0 * (raw[best] - worst) / (profile.true_positive * total - worst)
@@ -141,7 +140,7 @@ def false_rate(series: Sequence[Series], scores: Sequence[np.ndarray], threshold
             outside[first : last + 1] = False
         count += int((given[outside] >= threshold).sum())
         days += float(one.seconds[-1]) / 86_400.0 * float(outside.mean())
-    return count / days
+    return count / days if days else 0.0
 
 
 def probation_of(readings: int) -> int:
@@ -184,9 +183,8 @@ def _read(path: Path, name: str, windows: Sequence[Sequence[str]]) -> Series:
         rows = list(csv.reader(file))[1:]
     moments = [_moment(row[0]) for row in rows]
     values = np.array([float(row[1]) for row in rows])
-    place = {
-        moment: n for n, moment in reversed(list(enumerate(moments)))
-    }  # the first of a time that comes twice
+    # The first of a time that comes twice.
+    place = {moment: n for n, moment in reversed(list(enumerate(moments)))}
     found = [[place.get(_moment(edge)) for edge in window] for window in windows]
     if any(edge is None for window in found for edge in window):
         raise DataError(f"{name}: a window begins or ends at no reading")

@@ -183,6 +183,21 @@ def _edges(rules: ArmingRules, at: float) -> Iterator[float]:
             yield from schedule.spell(today + timedelta(days=days), rules.zone) or ()
 
 
+def renamed(before: ArmingRules, now: ArmingRules) -> tuple[str, str] | None:
+    """The old and the new name, where a single profile has another name at its place; None: none has.
+
+    >>> home, away = Profile(name="home", armed=()), Profile(name="away", armed=())
+    >>> renamed(ArmingRules(own=(home,)), ArmingRules(own=(away,))), renamed(ArmingRules(own=(home,)), ArmingRules())
+    (('home', 'away'), None)
+    """
+    if len(before.own) != len(now.own):
+        return None
+    changed = [
+        (old.name, new.name) for old, new in zip(before.own, now.own, strict=True) if old.name != new.name
+    ]
+    return changed[0] if len(changed) == 1 else None
+
+
 def active(rules: ArmingRules, state: ArmingState, at: float) -> Active:
     """The profile in force at a moment."""
     known = rules.profiles

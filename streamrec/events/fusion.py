@@ -21,27 +21,20 @@ def step_together(
     reports: list[Report] = []
     events = {one.id: one for one in state.events}
     for event in moment.changes:
-        if event.ended is not None or event.id in events:
-            if event.id in events:
-                events[event.id] = event
+        known = event.id in events
+        if not known and (event.ended is not None or not (when.fits(event) or also.fits(event))):
             continue
-        pairs = [pair for one in events.values() if (pair := _pair(event, one, when, also)) is not None]
-        near = [pair for pair in pairs if _apart(*pair) <= within + INSTANT]
-        if when.fits(event) or also.fits(event):
-            events[event.id] = event
+        pairs = [] if known else [_pair(event, one, when, also) for one in events.values()]
+        events[event.id] = event
+        near = [pair for pair in pairs if pair is not None and _apart(*pair) <= within + INSTANT]
         if not near:
             continue
-        first, second = max(near, key=lambda pair: (pair[0].started, pair[1].started))
-        earlier, later = sorted((first, second), key=lambda one: one.started)
-        based_on = earlier.id, later.id
+        pair = max(near, key=lambda pair: (pair[0].started, pair[1].started))
+        earlier, later = sorted(pair, key=lambda one: one.started)
         report = Report(
-            rule=rule,
-            change=Change.both,
-            camera=event.camera,
-            time=later.started,
-            zone=event.zone,
-            based_on=based_on,
-        )
+            rule=rule, change=Change.both, camera=event.camera, time=later.started, zone=event.zone,
+            based_on=(earlier.id, later.id),
+        )  # fmt: skip
         reports.append(report)
         for one, _ in near:
             events.pop(one.id, None)

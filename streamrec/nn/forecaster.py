@@ -232,9 +232,9 @@ def gradient(weights: Arrays, features: np.ndarray, targets: np.ndarray, burn_in
         acts.append(parts)
     after = np.stack(hs[1:], axis=2)  # (N, B, T, H)
     read = np.concatenate([features, after, np.ones_like(after[..., :1])], axis=-1)
-    out = (read.reshape(streams, -1, read.shape[-1]) @ weights["output"]).reshape(streams, windows, length, 2)
-    d_out = _loss_gradient(out, features[..., 0], targets, burn_in)
     flat = read.reshape(streams, -1, read.shape[-1])
+    out = (flat @ weights["output"]).reshape(streams, windows, length, 2)
+    d_out = _loss_gradient(out, features[..., 0], targets, burn_in)
     grads = {"output": flat.swapaxes(1, 2) @ d_out.reshape(streams, -1, 2)}
     from_out = d_out @ weights["output"][:, None, size : size + hidden].swapaxes(2, 3)  # (N, B, T, H)
     d_gates = np.empty_like(inputs)

@@ -11,6 +11,7 @@ from streamrec.core.arguments import Limits
 from streamrec.core.messages import described, shortened
 from streamrec.errors import PictureError, WrongValue
 from streamrec.nn.transforms import InputTransform
+from streamrec.sources.sound import scaled
 from streamrec.types import SOUND
 
 FLOOR = 1e-8  # power that is added before the logarithm: 80 dB below a sine of full scale
@@ -24,12 +25,7 @@ _LIMITS = {
     "high": Limits(1, 96_000, unit="Hz"),
 }
 _MEAN, _STD = Limits(-1e6, 1e6), Limits(1e-6, 1e6)
-# What whole numbers of a type stand for: (zero, full scale).
-_SCALES: dict[str, tuple[float, float]] = {
-    "int16": (0.0, 32_768.0),
-    "int32": (0.0, 2_147_483_648.0),
-    "uint8": (128.0, 128.0),
-}
+_WHOLE = ("int16", "int32", "uint8")  # types of samples that are whole numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +140,8 @@ class SoundTransform(InputTransform):
                 given = np.array(given, np.float32)
             except (TypeError, ValueError) as error:
                 raise PictureError(f"the model takes {self.described}, not {described(given)}") from error
-        if isinstance(given, np.ndarray) and given.dtype.name in _SCALES:
-            zero, scale = _SCALES[given.dtype.name]
-            given = (given.astype(np.float32) - np.float32(zero)) / np.float32(scale)
+        if isinstance(given, np.ndarray) and given.dtype.name in _WHOLE:
+            given = scaled(given)
         return self.stored(given)
 
     def stored(self, data: np.ndarray) -> np.ndarray:
@@ -184,16 +179,20 @@ def fourier_kernels(window: int) -> np.ndarray:
 
     Cosines, then sines, scaled so that a sine of full scale has a power of 1 in its bin.
     """
-    n = np.arange(window)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * n / window)
+    n, hann = np.arange(window), _hann(window)
     angles = 2 * np.pi * np.arange(window // 2 + 1)[:, None] * n / window
     return (np.stack([np.cos(angles), np.sin(angles)]) * hann * (2.0 / hann.sum())).astype(np.float32)
+
+
+def _hann(window: int) -> np.ndarray:
+    """(window,) float64 from 0 to 1."""
+    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window))
 
 
 def log_mel(samples: np.ndarray, transform: SoundTransform) -> np.ndarray:
     """(S,) samples -> (K, mels) float64: what the step graph computes, before it is normalized, of whole windows."""
     window, used = transform.window, transform.filters().astype(np.float64)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    hann = _hann(window)
     if len(samples) < window:
         return np.empty((0, transform.mels))
     parts = np.lib.stride_tricks.sliding_window_view(samples, window)[:: transform.stride]

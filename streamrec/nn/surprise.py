@@ -37,9 +37,8 @@ _LN10 = float(np.log(10.0))
 class Found:
     """What one step of a ``SeriesDetector`` found, of M streams with C channels."""
 
-    rate: (
-        np.ndarray
-    )  # (M,) logarithm, base 10, of the false events a day that are to be expected at this height
+    # (M,) logarithm, base 10, of the false events a day that are to be expected at this height.
+    rate: np.ndarray
     rarity: np.ndarray  # (M,) negative logarithm, base 10, of how likely a reading is to be so rare
     begins: np.ndarray  # (M,) bool: rarer than all of the last stretch
     channel: np.ndarray  # (M,) which channel is the rarest

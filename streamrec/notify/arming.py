@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from streamrec.core.messages import shortened
@@ -24,6 +25,7 @@ from streamrec.events.arming import (
     choose,
     next_change,
     overview,
+    renamed,
     snooze,
     snoozed_until,
     state_at,
@@ -60,6 +62,9 @@ class Arming(Decider):
         self._store = ArmingStore(history)
         self.rules = rules or ArmingRules()
         self._states = self._store.load()  # replaced, never changed: it is read without a lock
+        self._unwritten = (
+            False  # the newest choice has the new name of a profile, and the file has the old one
+        )
         self._choosing = threading.RLock()  # held while a choice is written; never in ``decide``
         self._cameras: dict[str, tuple[tuple[str, str], ...]] = {}  # pairs of model and label
         self._listeners: list[Callable[[], object]] = []
@@ -76,6 +81,8 @@ class Arming(Decider):
     def poll(self) -> None:
         """Take the requests of other processes, and notify listeners where the schedule has changed something."""
         try:
+            if self._unwritten:
+                self._keep(lambda state: replace(state, at=self._clock()))
             for request in self._store.requests():
                 self._store.answer(request, self._answer(request), self._clock())
         except HistoryError as error:
@@ -109,10 +116,18 @@ class Arming(Decider):
     # -- which cameras and rules there are
 
     def use(self, rules: ArmingRules | None) -> None:
-        """These profiles and schedules from now on; a choice by hand goes on, where its profile is still there."""
+        """These profiles and schedules from now on; a choice by hand goes on, where its profile is still there.
+
+        It follows a profile that has another name now.
+        """
         rules = rules or ArmingRules()
         if rules != self.rules:
-            self.rules = rules
+            new_name = renamed(self.rules, rules)
+            with self._choosing:
+                self.rules = rules
+                if new_name is not None and any(state.profile == new_name[0] for state in self._states):
+                    self._states = tuple(_following(state, *new_name) for state in self._states)
+                    self._unwritten = True  # ``poll`` writes it, in the history's thread
             self._changed()
 
     def watched(self, name: str, actions: Mapping[str, Iterable[str]]) -> None:
@@ -179,6 +194,7 @@ class Arming(Decider):
         with self._choosing:
             state = change(self._states[-1] if self._states else ArmingState())
             self._store.append([state])
+            self._unwritten = False
             self._states = (*self._states, state)[-KEPT:]
         self._changed()
 
@@ -284,3 +300,7 @@ def _checked(minutes: Any, *, zero: bool) -> float:
     raise SettingsError(
         f"minutes: give a number from {least} to {MOST_MINUTES:,.0f}, not {shortened(minutes)}"
     )
+
+
+def _following(state: ArmingState, before: str, now: str) -> ArmingState:
+    return replace(state, profile=now) if state.profile == before else state

@@ -146,7 +146,7 @@ class OutboxWorker:
     def _is_wanted_now(self, body: dict[str, Any]) -> bool:
         try:
             return self._settings.wants(body)
-        except Exception:  # it is queued then, and looked at here
+        except Exception:  # it is queued then, and checked again before it is sent
             return True
 
     def _is_wanted(self, message: Message) -> bool:

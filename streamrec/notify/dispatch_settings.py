@@ -59,6 +59,11 @@ class DispatchSettings:
     # Never logged. Camera passwords are among them, but do not make other settings.
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
+    @property
+    def keeps_pictures(self) -> bool:
+        """Whether each picture goes on, and not only the newest one where it is shown."""
+        return bool(self.evidence or self.stream or self.recording or self.sinks)
+
     @classmethod
     def of(cls, file: WatchFile) -> DispatchSettings:
         """From the tables of cameras.toml; raises ``SettingsError``."""

@@ -76,9 +76,8 @@ class MqttSettings:
                 raise SinkError(
                     f"{name}: {value!r} is no topic; write something like {name} = 'home/cameras'"
                 )
-        if problem := host_problem(
-            self.host
-        ):  # it may hold a password, and is logged when the broker is away
+        # It may hold a password, and is logged when the broker is away.
+        if problem := host_problem(self.host):
             raise SinkError(f"host: {problem}; port, user and password have keys of their own")
         if self.public_url:
             check_url(self.public_url, "public_url")

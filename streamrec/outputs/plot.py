@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ _SHOWN = 0.5  # seconds that an explanation is shown
 _NAMED = 180  # pixels from the right where a channel's name begins
 _BLUR = 0.08  # seconds: single samples would be stripes
 QUIETEST = -60.0  # decibels below full scale
+Scale: TypeAlias = tuple[float, float]  # the least and the greatest value that are drawn
 
 
 @dataclass(slots=True)
@@ -65,20 +67,20 @@ class Plots:
         """The result with a plot for its picture; one that has a picture as it is."""
         if result.frame.is_picture:
             return result
-        frame, limits = result.frame, None
-        if self._sense(frame.source) == SOUND:
-            frame, limits = replace(frame, image=level_of(frame.data)), (QUIETEST, 0.0)
-        return replace(result, frame=replace(frame, image=self._plot(result, frame, limits)))
+        frame = result.frame
+        data, limits = plotted_of(frame, self._sense(frame.source))
+        return replace(result, frame=replace(frame, image=self._plot(result, data, limits)))
 
-    def _plot(self, result: Result, frame: Frame, limits: tuple[float, float] | None) -> np.ndarray:
+    def _plot(self, result: Result, row: np.ndarray, limits: Scale | None) -> np.ndarray:
+        frame = result.frame
         drawn = self._drawn.setdefault(frame.source, _Drawn())
         begins = frame.segment != drawn.segment or (drawn.rows and frame.timestamp < drawn.rows[-1][0])
-        if begins or (drawn.rows and drawn.rows[-1][1].shape != frame.data.shape):
+        if begins or (drawn.rows and drawn.rows[-1][1].shape != row.shape):
             drawn.rows.clear()
             drawn.at, drawn.relevance = -np.inf, None
         drawn.segment = frame.segment
         if not result.repeated:
-            drawn.rows.append((frame.timestamp, frame.data))
+            drawn.rows.append((frame.timestamp, row))
         while len(drawn.rows) > LEAST_ROWS and frame.timestamp - drawn.rows[0][0] > SECONDS:
             drawn.rows.popleft()
         if result.relevance is not None:
@@ -90,10 +92,16 @@ class Plots:
         if drawn.image is None or due:
             drawn.made = now
             times = np.array([seconds for seconds, _ in drawn.rows])
-            data = np.stack([row for _, row in drawn.rows]) if drawn.rows else np.zeros((0, len(frame.data)))
+            data = np.stack([one for _, one in drawn.rows]) if drawn.rows else np.zeros((0, len(row)))
             drawn.at = frame.timestamp
             drawn.image = plot_of(data, times, frame.timestamp, limits, drawn.relevance)
         return drawn.image
+
+
+def plotted_of(frame: Frame, sense: str) -> tuple[np.ndarray, Scale | None]:
+    """What is plotted of a frame without a picture: its (C,) readings, or (1,) the level of its sound; and the limits
+    of ``plot_of``."""
+    return (level_of(frame.data), (QUIETEST, 0.0)) if sense == SOUND else (frame.data, None)
 
 
 def level_of(samples: np.ndarray) -> np.ndarray:
@@ -110,7 +118,7 @@ def plot_of(
     data: np.ndarray,
     times: np.ndarray,
     now: float,
-    limits: tuple[float, float] | None = None,
+    limits: Scale | None = None,
     relevance: Relevance | None = None,
 ) -> np.ndarray:
     """(R, C) readings at (R,) seconds -> (360, 640, 3) uint8: the last ones, a strip for each channel.

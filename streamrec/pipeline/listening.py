@@ -54,6 +54,7 @@ class Listener:
         self.on_health: Callable[[Health], None] = lambda health: None  # called in a thread of the source
         self.pictures: Source | None = None  # whose sound it is; None: it is not known when they are lost
         self.source.on_health = self._changed
+        self._events = events
         self._tracker: Tracker = tracker_for(recognizer, events)
         self._state: Any = recognizer.initial_state()
         self._last: Frame | None = None
@@ -85,6 +86,12 @@ class Listener:
         if reported is None:
             return health
         return replace(health, state=reported.state, reason=reported.reason, since=reported.since)
+
+    @property
+    def events(self) -> EventSettings:
+        """How events are found: the camera's own settings, or the model's."""
+        settings: EventSettings = self._events or self.recognizer.config.events
+        return settings
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -256,12 +263,10 @@ class Listener:
 
     def _step(self, hop: Frame) -> None:
         prediction, state = self.recognizer.step(hop, self._state)
-        ended: Iterable[Event] = ()
         with self._lock:
             last = self._last
             if last is not None and hop.segment != last.segment:
-                ended = self._tracker.finish(last.timestamp + self._length)
-                self._note(ended, last)
+                self._note(self._tracker.finish(last.timestamp + self._length), last)
             self._note(self._tracker.step(prediction, hop.timestamp), hop)
             self._state, self._last = state, replace(hop, image=hop.image[:0])
             unknown = self._tracker.is_unknown(prediction)

@@ -15,12 +15,12 @@ from streamrec.pipeline.capture import capture
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.pipeline.senses import fitted_to, sense_of, waiting_frames
+from streamrec.pipeline.senses import check_pictures, fitted_to, sense_of, waiting_frames
 from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, pace
-from streamrec.types import VIDEO, Frame, Result, Source
+from streamrec.types import Frame, Result, Source
 
 
 def results(
@@ -45,7 +45,7 @@ def results(
     source.settle()
     source = fitted_to(source, recognizer)
     builder = builder or ResultBuilder(recognizer, source.name, count=count)
-    _check_pictures(source, still, builder.count)
+    check_pictures(source, still, builder.count)
     state = with_motion_counts(recognizer.initial_state(), builder.count)
     gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
     try:
@@ -82,13 +82,6 @@ def _checked(source: Any, recognizer: Any, fps: float | None) -> tuple[Source, f
     check_recognizer(recognizer, "results")
     opened = open_source(source, sense=sense_of(recognizer))
     return opened, recognizer.fps if fps is None else check_fps(fps)
-
-
-def _check_pictures(source: Source, still: float | None, count: RecurrenceSettings | None) -> None:
-    """Raise ``SourceError`` where pictures are needed, and the source has none."""
-    if source.sense != VIDEO and (still is not None or count is not None):
-        what = "a motion gate (still)" if still is not None else "counting any motion (count)"
-        raise SourceError(f"{source.name} has no pictures, and {what} needs them: leave it out")
 
 
 async def async_results(

@@ -6,6 +6,7 @@ from typing import Any
 
 from streamrec.core.messages import channels_described
 from streamrec.errors import SourceError
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.signals import SignalTransform
 from streamrec.nn.sound import SoundTransform
@@ -53,6 +54,13 @@ def fitted_to(source: Source, recognizer: Any) -> Source:
 
 def waiting_frames(source: Source, fps: float) -> int:
     """How many frames may wait for the recognizer: of a camera the newest alone; else each row or hop counts."""
-    if source.sense != VIDEO:
-        return max(4, round(LARGEST_QUEUE * fps)) if source.live else max(4, 2 * source.together)
-    return 1 if source.live else max(4, 2 * source.together)
+    if not source.live:
+        return max(4, 2 * source.together)
+    return 1 if source.sense == VIDEO else max(4, round(LARGEST_QUEUE * fps))
+
+
+def check_pictures(source: Source, still: float | None, count: RecurrenceSettings | None) -> None:
+    """Raise ``SourceError`` where pictures are needed, and the source has none."""
+    if source.sense != VIDEO and (still is not None or count is not None):
+        what = "a motion gate (still)" if still is not None else "counting any motion (count)"
+        raise SourceError(f"{source.name} has no pictures, and {what} needs them: leave it out")

@@ -26,14 +26,14 @@ from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.pipeline.senses import fitted_to, sense_of, waiting_frames
+from streamrec.pipeline.senses import check_pictures, fitted_to, sense_of, waiting_frames
 from streamrec.pipeline.snapshot import CameraSnapshot, bare, models_of
 from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer, configs_of
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
 from streamrec.sources.wrappers import Continued
-from streamrec.types import VIDEO, Frame, Health, Prediction, Result, Source, SourceState
+from streamrec.types import SIGNAL, VIDEO, Frame, Health, Prediction, Result, Source, SourceState
 
 BATCH = 8  # frames: a larger batch gains little, and all frames in it wait for it (benchmarks/many.py)
 STALL_SECONDS = 10.0  # a live source that gives no frame for so long has stalled, whatever state it reports
@@ -394,8 +394,7 @@ class Watcher(Closing):
             raise WrongValue(f"the name of a source is {described(name)}: give a text")
         check_recognizer(recognizer, "add")
         source = fitted_to(open_source(source, sense=sense_of(recognizer)), recognizer)
-        if source.sense != VIDEO and (still is not None or count is not None):
-            raise SourceError(f"{source.name} has no pictures, which still and count need: leave them out")
+        check_pictures(source, still, count)
         fps = self._fps if fps is None else check_fps(fps)
         with self._changed:
             if self._stopped:
@@ -435,6 +434,10 @@ class Watcher(Closing):
         """Those that were added and not removed, in order; the ones that ended or failed too."""
         with self._changed:
             return tuple(self._cameras.values())
+
+    def sense_of(self, name: str) -> str:
+        """The sense of a camera's source; of one that is not watched any more that of readings."""
+        return next((camera.source.sense for camera in self.cameras if camera.name == name), SIGNAL)
 
     def step(self, timeout: float | None = None) -> list[Result]:
         """Wait until something has arrived, and recognize it: at most one batch.

@@ -137,7 +137,7 @@ class AnomalyRecognizer(Recognizer):
         try:
             return cls(24.0 * parse_rate(rate if colon else RATE))
         except StreamrecError as error:
-            raise ModelError(f"model {shortened(name)[1:-1]}: {error}") from error
+            raise ModelError(f"model {shortened(name.removesuffix(':'))[1:-1]}: {error}") from error
 
     @property
     def config(self) -> ModelConfig:
@@ -166,7 +166,7 @@ class AnomalyRecognizer(Recognizer):
 
     @property
     def per_person(self) -> tuple[str, ...]:
-        """Nobody is judged."""
+        """No person is judged."""
         return ()
 
     def initial_state(self) -> State:
@@ -234,7 +234,7 @@ class AnomalyRecognizer(Recognizer):
         return {}
 
     def person_inputs(self, state: State) -> dict[int, dict[str, np.ndarray]]:
-        """Nobody."""
+        """None: no person is judged."""
         return {}
 
     def _check(self, state: State) -> None:

@@ -79,13 +79,7 @@ class Explainer:
     @classmethod
     def load(cls, name_or_path: str | Path) -> Explainer:
         """Of a shipped model by name, or of a model file by path; raises ``ModelError``."""
-        path = find_model(name_or_path)
-        if path.suffix == ".onnx":
-            raise ModelError(
-                f"{path} is an exported graph without torch weights, so it cannot be shown where it looked; "
-                "give the .safetensors file that it was exported from"
-            )
-        return cls(load_model(path))
+        return cls(load_to_explain(name_or_path, "it cannot be shown where it looked"))
 
     def heat(self, frame: Frame, state: State, label: str | None = None) -> np.ndarray:
         """(H, W) float32 over the frame's image: 1 at the strongest evidence for the label, 0 where there is none.
@@ -106,7 +100,7 @@ class Explainer:
         if state.tracks:  # after those of the model its caches are of who was found
             cache = state.cache[: len(self._blank.cache)]
             state = replace(state, cache=cache, tracks=(), persons=())
-        self._check(state)
+        check_state(state, self._blank)
         elapsed = state.elapsed(np.array([frame.timestamp]), np.array([frame.segment]))
         head, cache = (tuple(map(torch.from_numpy, arrays)) for arrays in (state.head, state.cache))
         return self._followed(
@@ -144,10 +138,26 @@ class Explainer:
         # A cell's evidence is shared by its pixels, so that coarse and fine maps can be added.
         return cv2.resize(cells * (cells.size / (height * width)), (width, height))
 
-    def _check(self, state: State) -> None:
-        given, own = ([a.shape for a in (*s.head, *s.cache)] for s in (state, self._blank))
-        if given != own:
-            raise StateError("this state belongs to another model, or to more than one stream")
+
+def load_to_explain(name_or_path: str | Path, lacks: str) -> ActionModel:
+    """A shipped model by name, or of a model file by path; raises ``ModelError``.
+
+    ``lacks``: what is not possible with an exported graph, for the message.
+    """
+    path = find_model(name_or_path)
+    if path.suffix == ".onnx":
+        raise ModelError(
+            f"{path} is an exported graph without torch weights, so {lacks}; "
+            "give the .safetensors file that it was exported from"
+        )
+    return load_model(path)
+
+
+def check_state(state: State, blank: State) -> None:
+    """Raise ``StateError`` for a state whose shapes are not those of the model's initial one."""
+    given, own = ([a.shape for a in (*s.head, *s.cache)] for s in (state, blank))
+    if given != own:
+        raise StateError("this state belongs to another model, or to more than one stream")
 
 
 def label_index(labels: Sequence[str], logits: Tensor, label: str | None) -> int:

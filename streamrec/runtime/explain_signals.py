@@ -16,11 +16,10 @@ from streamrec.core.context import unpicklable
 from streamrec.core.messages import described
 from streamrec.core.state import State
 from streamrec.core.threads import for_engine
-from streamrec.errors import ModelError, StateError, WrongValue, need
+from streamrec.errors import ModelError, WrongValue, need
 from streamrec.nn.model import ActionModel
 from streamrec.nn.signals import SignalTransform
-from streamrec.runtime.checkpoint import find_model, load_model
-from streamrec.runtime.explain import at_most, label_index, log_odds
+from streamrec.runtime.explain import at_most, check_state, label_index, load_to_explain, log_odds
 from streamrec.runtime.torch_engine import check_process, settle_after_fork
 from streamrec.types import Frame, Relevance
 
@@ -69,13 +68,7 @@ class SignalExplainer:
     @classmethod
     def load(cls, name_or_path: str | Path) -> SignalExplainer:
         """Of a shipped model by name, or of a model file by path; raises ``ModelError``."""
-        path = find_model(name_or_path)
-        if path.suffix == ".onnx":
-            raise ModelError(
-                f"{path} is an exported graph without torch weights, so that its predictions cannot be explained; "
-                "give the .safetensors file that it was exported from"
-            )
-        return cls(load_model(path))
+        return cls(load_to_explain(name_or_path, "that its predictions cannot be explained"))
 
     def relevance(self, frames: Sequence[Frame], state: State, label: str | None = None) -> Relevance:
         """What spoke for the label in the prediction of the last frame.
@@ -87,7 +80,7 @@ class SignalExplainer:
         check_process(self._process)
         if not frames:
             raise WrongValue("there is no frame to explain: give those of the last seconds")
-        self._check(state)
+        check_state(state, self._one)
         rows = np.stack([self._transform.prepared(frame.data) for frame in frames])
         times = np.array([frame.timestamp for frame in frames])
         values, rest, index = self._integrated(rows, self._elapsed(frames, times, state), state, label)
@@ -131,8 +124,3 @@ class SignalExplainer:
         given = torch.from_numpy(elapsed).expand(count, -1)
         outputs, _ = self._model(rows, given, replace(blank, head=head, cache=cache))
         return self._model.split(outputs[:, -1])[0]
-
-    def _check(self, state: State) -> None:
-        given, own = ([a.shape for a in (*s.head, *s.cache)] for s in (state, self._one))
-        if given != own:
-            raise StateError("this state belongs to another model, or to more than one stream")

@@ -14,8 +14,8 @@ from streamrec.settings.rules_table import Camera, name_of, pattern_of, time_of_
 from streamrec.settings.toml import Reader, no_such_key
 
 _MOST_PROFILES = 50
-_MOST_SCHEDULES = 30
-_MOST_PATTERNS = 50  # of one profile
+MOST_SCHEDULES = 30
+MOST_PATTERNS = 50  # of one profile
 _BUILT_IN = (*(profile.name for profile in BUILT_IN), SCHEDULE)  # names that mean something
 _KEYS = ("timezone", "usual", "profile", "schedule")
 _PROFILE_KEYS = ("name", "armed")
@@ -60,7 +60,7 @@ def arming_of(
     _check_profile(usual, names, where, "usual", reader)
     schedules = tuple(
         _schedule(one, names, reader, number)
-        for number, one in enumerate(_tables(table, "schedule", _MOST_SCHEDULES, reader), 1)
+        for number, one in enumerate(_tables(table, "schedule", MOST_SCHEDULES, reader), 1)
     )
     return ArmingRules(
         zone=ZoneInfo(zone) if zone else None, usual=usual, own=tuple(profiles), schedules=schedules
@@ -87,7 +87,7 @@ def _profile(table: dict[str, Any], cameras: Sequence[Camera] | None, reader: Re
     if isinstance(given, bool):
         return Profile(name=name.strip(), armed=(Pattern(),) if given else ())
     listed = given if isinstance(given, list) else [given]
-    if len(listed) > _MOST_PATTERNS or not all(isinstance(one, str | dict) and one for one in listed):
+    if len(listed) > MOST_PATTERNS or not all(isinstance(one, str | dict) and one for one in listed):
         raise reader.wrong(where, "armed", f"give {example}, not {shortened(given)}")
     armed = tuple(pattern_of(one, f"{where}armed: ", cameras, reader) for one in listed)
     return Profile(name=name.strip(), armed=armed)

@@ -110,9 +110,8 @@ class CameraSettings:
     # Those that count: the named ones of ``only``, or all, and all that exclude or only name a place.
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
-    listen: ListenSettings | None = (
-        None  # a model of sound beside its pictures; None: its sound is not opened
-    )
+    # A model of sound beside its pictures; None: its sound is not opened.
+    listen: ListenSettings | None = None
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the models' own
     by_model: tuple[
         tuple[str, tuple[tuple[str, Any], ...]], ...

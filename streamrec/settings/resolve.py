@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from streamrec.core.messages import shortened, why
 from streamrec.errors import SettingsError, StreamrecError
@@ -117,19 +118,15 @@ def events_by_model(
     """The event settings of each of a camera's models, by the model's name; raises ``SettingsError``."""
     labels = tuple(dict.fromkeys(label for config in configs.values() for label in config.labels))
     own = dict(camera.events)
-    for label, _ in () if "by_label" in camera.inherited else own.get("by_label", ()):
-        if label not in labels:
-            raise file.error(camera.name, f"by_label: {shortened(label)[1:-1]}", _no_label(label, labels))
+    if "by_label" not in camera.inherited:
+        _check_labels(own, labels, "", camera, file)
     for name, table in () if "by_model" in camera.inherited else camera.by_model:
         key = f"by_model: {shortened(name)[1:-1]}"
         if camera.listen is not None and name == camera.listen.name:
             continue  # ``sound_events`` checks it
         if name not in configs:
             raise file.error(camera.name, key, no_such_key(name, tuple(configs), what="model of this camera"))
-        for label, _ in dict(table).get("by_label", ()):
-            if label not in configs[name].labels:
-                where = f"{key}: by_label: {shortened(label)[1:-1]}"
-                raise file.error(camera.name, where, _no_label(label, configs[name].labels))
+        _check_labels(dict(table), configs[name].labels, f"{key}: ", camera, file)
     found = {}
     for name, config in configs.items():
         key = f"by_model: {name}" if name in dict(camera.by_model) else "thresholds"
@@ -155,10 +152,7 @@ def sound_events(camera: CameraSettings, config: ModelConfig, file: WatchFile) -
         raise file.error(camera.name, "listen", f"{name} takes {config.transform.described}, and not sound")
     own = dict(dict(camera.by_model).get(name, ()))
     key = f"by_model: {shortened(name)[1:-1]}"
-    for label, _ in own.get("by_label", ()):
-        if label not in config.labels:
-            where = f"{key}: by_label: {shortened(label)[1:-1]}"
-            raise file.error(camera.name, where, _no_label(label, config.labels))
+    _check_labels(own, config.labels, f"{key}: ", camera, file)
     try:
         return replace(config.events, **own)
     except StreamrecError as error:
@@ -295,6 +289,17 @@ def _read(path: Path, changed: int, size: int) -> ModelConfig:
     from streamrec.core.graph_check import check_graph
 
     return read_config(path, graph_metadata=lambda at: check_graph(at.read_bytes(), at.name).metadata)
+
+
+def _check_labels(
+    table: Mapping[str, Any], labels: Sequence[str], where: str, camera: CameraSettings, file: WatchFile
+) -> None:
+    """Raise ``SettingsError`` for a label below ``by_label`` of a table that is not among these."""
+    for label, _ in table.get("by_label", ()):
+        if label not in labels:
+            raise file.error(
+                camera.name, f"{where}by_label: {shortened(label)[1:-1]}", _no_label(label, labels)
+            )
 
 
 def _no_label(label: str, labels: Iterable[str]) -> str:

@@ -41,17 +41,7 @@ def read_stream(address: str, transport: str, reader: ReaderThread, *, refuse_fi
 
     ``refuse_files``: a video file is not read; ``StreamEnded.is_file`` is true then.
     """
-    # FFmpeg analyses five seconds of some streams, which is all the time that there is to open them. The kind of
-    # video is known after less, and RTSP and RTMP announce it.
-    announced = address.lower().startswith(("rtsp", "rtmp"))
-    options = {"analyzeduration": "200000" if announced else "1000000", "fpsprobesize": "0"}
-    if address.lower().startswith("rtsp"):
-        options["allowed_media_types"] = "video"
-        options["reorder_queue_size"] = REORDERED
-        if transport == "auto":
-            options["rtsp_flags"] = "prefer_tcp"
-        else:
-            options["rtsp_transport"] = transport
+    options = {"fpsprobesize": "0", **stream_options(address, "video", transport)}
     begun = time.monotonic()
     with captured_log() as log, opened_stream(address, options, reader.opening, log) as container:
         if container.streams.video and container.streams.video[0].codec_context is None:
@@ -83,6 +73,22 @@ def read_stream(address: str, transport: str, reader: ReaderThread, *, refuse_fi
         if reader.unwanted:
             return
         raise StreamEnded(None) if recording else StreamEnded(ENDED, cause=ENDED)
+
+
+def stream_options(address: str, kind: str, transport: str = "auto") -> dict[str, str]:
+    """FFmpeg's options for an address; ``kind``: "video" or "audio", which alone is asked for by RTSP."""
+    # FFmpeg analyses five seconds of some streams, which is all the time that there is to open them. What is in it is
+    # known after less, and RTSP and RTMP announce it.
+    announced = address.lower().startswith(("rtsp", "rtmp"))
+    options = {"analyzeduration": "200000" if announced else "1000000"}
+    if address.lower().startswith("rtsp"):
+        options["allowed_media_types"] = kind
+        options["reorder_queue_size"] = REORDERED
+        if transport == "auto":
+            options["rtsp_flags"] = "prefer_tcp"
+        else:
+            options["rtsp_transport"] = transport
+    return options
 
 
 def opened_stream(address: str, options: dict[str, str], seconds: float, log: list[Line]) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from streamrec.sources.file_bytes import LocalFile, VideoBytes
 
+# What stands in a WAV of a pipe, whose length is not known: nothing, or the greatest one that a writer counts to
+# (arecord and SoX near 2 GiB, FFmpeg near 4 GiB), with or without the bytes of the header.
+_UNKNOWN_WAV = (range(1), range(0x7FFFF000, 0x80000100), range(0xFFFFF000, 0x100000000))
 SLACK = 1024  # bytes by which writers of AVI and WMV err
 
 
@@ -40,7 +43,8 @@ def _expected(file: LocalFile) -> int:
         return 8 + int.from_bytes(head[4:8], "little") - SLACK
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         length = int.from_bytes(head[4:8], "little")
-        return 0 if length in (0, 0xFFFFFFFF) else 8 + length  # of a pipe it is not known
+        unknown = any(length in lengths for lengths in _UNKNOWN_WAV)
+        return 0 if unknown else 8 + length
     if head[:4] == b"\x30\x26\xb2\x75":  # ASF: WMV
         file.seek(0)
         head = file.read(1 << 16)

@@ -12,7 +12,7 @@ import streamrec.sources.health as report
 from streamrec.core.address import split_address
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError, need
-from streamrec.sources.live_rows import NOT_READ, LiveRowSource, channels_in, options_of
+from streamrec.sources.live_rows import NOT_READ, RETRIES, LiveRowSource, channels_in, options_of
 from streamrec.sources.rows import NO_READING, Row, row_of
 
 _MOST_WAITING = 10_000  # messages
@@ -31,7 +31,7 @@ class MqttSource(LiveRowSource):
     topic: a row is complete once each of ``channels`` has come.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, retries: int | None = RETRIES) -> None:
         address = split_address(text)
         if (
             address is None
@@ -53,11 +53,12 @@ class MqttSource(LiveRowSource):
         self._login = (unquote(user), unquote(password)) if address.login is not None else None
         self.secrets = secrets_of(text)
         self._round: dict[str, float] = {}
-        super().__init__(redact_address(text), channels_in(options.get("channels", "")))
+        super().__init__(redact_address(text), channels_in(options.get("channels", "")), retries=retries)
 
     def _received(self) -> Iterator[Row]:
         paho: Any = need("paho.mqtt.client", extra="mqtt")
-        came: queue.Queue[tuple[str, bytes] | str] = queue.Queue(_MOST_WAITING)
+        # Without a limit of its own: what ends the connection never waits for room in the client's thread.
+        came: queue.Queue[tuple[str, bytes] | str] = queue.Queue()
 
         def on_connect(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
             if reason.is_failure:
@@ -66,10 +67,10 @@ class MqttSource(LiveRowSource):
                 client.subscribe(self._topic)
 
         def on_message(client: Any, data: Any, message: Any) -> None:
-            try:
-                came.put_nowait((message.topic, message.payload))
-            except queue.Full:
+            if came.qsize() >= _MOST_WAITING:
                 report.count_refused(self, "too many messages wait")
+            else:
+                came.put((message.topic, message.payload))
 
         def on_disconnect(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
             came.put(f"the connection was lost: {reason}")

@@ -8,7 +8,7 @@ import av
 
 from streamrec.core.address import quoted
 from streamrec.core.redact import redact_address, secrets_of
-from streamrec.sources.ffmpeg import REORDERED, opened_stream
+from streamrec.sources.ffmpeg import opened_stream, stream_options
 from streamrec.sources.ffmpeg_log import captured_log
 from streamrec.sources.file_bytes import UnreadableError
 from streamrec.sources.live_sound import LiveSound
@@ -29,11 +29,7 @@ class NetworkSound(LiveSound):
         self._address = quoted(address)  # never shown: it may hold a password
 
     def _read(self, reader: ReaderThread) -> None:
-        announced = self._address.lower().startswith(("rtsp", "rtmp"))
-        options = {"analyzeduration": "200000" if announced else "1000000"}
-        if self._address.lower().startswith("rtsp"):
-            options |= {"allowed_media_types": "audio", "reorder_queue_size": REORDERED}
-            options["rtsp_flags"] = "prefer_tcp"
+        options = stream_options(self._address, "audio")
         with (
             captured_log() as log,
             opened_stream(self._address, options, reader.opening, log) as container,

@@ -49,9 +49,9 @@ def open_source(
     ``mqtt://`` and ``serial:`` give readings as they come, ``mic:`` the sound of a microphone; ``"synthetic"`` is the
     synthetic world (``"synthetic:7"`` with seed 7); any other iterable gives images. ``sense``: of the model. For one
     of a signal a pipe gives lines of readings, and an iterable rows of them; for one of sound files and addresses give
-    their sound track, and an iterable blocks of samples. ``retries``: how often a lost camera is opened in a row before
-    it is given up; None: for ever. ``size``: width and height where the frames are only for a model of that input size:
-    larger ones of a file are decoded straight to it (``Transform.straight``).
+    their sound track, and an iterable blocks of samples. ``retries``: how often a lost live source is opened in a row
+    before it is given up; None: for ever. ``size``: width and height where the frames are only for a model of that
+    input size: larger ones of a file are decoded straight to it (``Transform.straight``).
     Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
@@ -150,7 +150,7 @@ def _sound_from(text: str, retries: int | None) -> Source:
     text = text.strip()
     if text.partition(":")[0] == PREFIX:
         return Microphone(text, retries=retries)
-    if re.fullmatch(r"\d+", text) or text.startswith("/dev/video"):
+    if is_webcam(text):
         raise SourceError(_NO_WEBCAM_SOUND.format(f"webcam {text}" if text.isdecimal() else text))
     if "://" in text and not text.startswith("file://"):
         check_address(text)
@@ -222,7 +222,7 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
     if re.fullmatch(r"\d+", text.strip()):
         return WebcamSource(int(text.strip()[:_DIGITS]), retries=retries)
     if text.partition(":")[0] in SOURCES:
-        return SOURCES[text.partition(":")[0]](text)
+        return SOURCES[text.partition(":")[0]](text, retries=retries)
     if "://" in text and not text.startswith("file://"):
         check_address(text)
         if text.partition("://")[0].lower() in ("http", "https"):
@@ -276,7 +276,7 @@ def _from_path(path: Path, retries: int | None, size: tuple[int, int] | None) ->
     return FileSource(path, size=size, pipes=True)
 
 
-def _synthetic(text: str) -> Source:
+def _synthetic(text: str, *, retries: int | None) -> Source:
     from streamrec.sources.synthetic import World, WorldSettings
 
     seed = text.partition(":")[2] or "0"
@@ -287,9 +287,9 @@ def _synthetic(text: str) -> Source:
     return World(WorldSettings(seed=int(seed), width=640, height=480))
 
 
-# Sources that are called by a name, with options after a colon: name -> what makes one from the whole text.
+# Sources that are called by a name, with options after a colon: name -> what makes one of the text and ``retries``.
 # A new source is a file in this folder and a line here.
-SOURCES: dict[str, Callable[[str], Source]] = {
+SOURCES: dict[str, Callable[..., Source]] = {
     PREFIX: Microphone,
     "mqtt": MqttSource,
     "mqtts": MqttSource,

@@ -90,9 +90,9 @@ class ReaderThread:
         strict: bool = True,
         wary: bool = False,
         before: Callable[[ReaderThread], None] | None = None,
-        kept: int = KEPT,
+        kept: int | None = None,
     ) -> None:
-        self.kept = kept  # frames that wait
+        self.kept = self.KEPT if kept is None else kept  # images that wait, or blocks of sound
         self.opening = opening  # seconds that the opening may take
         self.strict = strict  # refuse what the decoder can only guess
         self.wary = wary  # the opening before gave nothing but damage

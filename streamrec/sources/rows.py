@@ -37,6 +37,7 @@ _MILLI = ("milliseconds", "ms")
 _SEPARATORS = (",", ";", "\t")
 _MOST_CHANNELS = 1024
 LONGEST_LINE = 65_536  # letters
+_LOOK_AHEAD = 100  # rows in which a channel may be missing before it is passed over
 NO_READING = "a reading is missing"  # a cause in ``Health.refused``
 
 
@@ -92,7 +93,10 @@ class RowSource(Source):
 
 
 def row_of(given: Any, place: str, source: Source) -> Row:
-    """A row that an app or a sensor gave; names that are met first become the source's channels."""
+    """A row that an app or a sensor gave; its names become the source's channels.
+
+    Which are channels shows in the first row without a missing reading; what is missing in a hundred rows is none.
+    """
     seconds: float | None = None
     if isinstance(given, tuple) and len(given) == 2 and not is_number(given[1]):
         seconds, given = _clock(given[0], place, source), given[1]
@@ -101,10 +105,12 @@ def row_of(given: Any, place: str, source: Source) -> Row:
         own = {key: value for key, value in given.items() if key not in (*TIMES, TRUTH)}
         for name in TIMES:
             if name in given and seconds is None:
-                seconds = _clock(given[name], place, source)
-                seconds = seconds / 1000.0 if name in _MILLI else seconds
+                seconds = _clock(given[name], place, source, milli=name in _MILLI)
         truth = None if given.get(TRUTH) in (None, "") else str(given[TRUTH])
         if not source.channels:
+            undecided = any(value is None for value in own.values())
+            if undecided and source.health.refused.get(NO_READING, 0) < _LOOK_AHEAD:
+                return Row(None, seconds, truth, place)
             source.channels = tuple(key for key, value in own.items() if is_number(value))
         missing = [name for name in source.channels if own.get(name) is None]
         if missing:
@@ -171,7 +177,7 @@ def frames_of(
 def rows_of_lines(source: Source, lines: Iterable[str], *, timed: bool) -> Iterator[Row]:
     """The rows of a text, line by line: CSV whose first line names the columns, or JSON objects.
 
-    ``timed``: a column of times is needed. Columns that hold no numbers in the first row are passed over; the others
+    ``timed``: a column of times is needed. Columns whose first reading is no number are passed over; the others
     become the source's channels. Raises ``SourceError``, which names the line.
     """
     numbered = ((n, line.strip("\r\n\ufeff")) for n, line in enumerate(lines, start=1))
@@ -202,33 +208,56 @@ class _Table:
         self._time = next((lower.index(name) for name in TIMES if name in lower), None)
         self._milli = self._time is not None and lower[self._time] in _MILLI
         self._truth = lower.index(TRUTH) if TRUTH in lower else None
+        others = (self._time, self._truth)
+        self._candidates = [n for n, name in enumerate(self._names) if name and n not in others]
         self._columns: list[int] | None = None  # of the channels
+        self._timed = timed
         self._began: float | None = None  # of a clock of dates
         if self._time is None and timed:
             self._fail(line, "it names no column of times: call one seconds (or timestamp)")
 
     def rows(self, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
         """The rows below the head."""
+        held: list[tuple[int, list[str]]] = []  # of a file, until it shows which columns are channels
+        seen: dict[int, str] = {}  # column -> its first reading
+        begun = 0
         for line, text in lines:
             cells = self._cells(line, text)
             if len(cells) != len(self._names):
                 self._fail(
                     line, f"it has {len(cells)} cells, and the first line names {len(self._names)} columns"
                 )
-            if self._columns is None:
-                self._choose(line, cells)
-            assert self._columns is not None
-            yield Row(
-                self._values(line, cells),
-                None if self._time is None else self._seconds(line, cells[self._time]),
-                (cells[self._truth].strip() or None) if self._truth is not None else None,
-                f"line {line}",
-            )
+            if self._columns is not None:
+                yield self._row(line, cells)
+                continue
+            begun += 1
+            for column, cell in enumerate(cells):
+                if not _is_missing(cell):
+                    seen.setdefault(column, cell)
+            held.append((line, cells))
+            if begun < _LOOK_AHEAD and not all(n in seen for n in self._candidates):
+                if not self._timed:  # a row of now: it lacks a reading, and is refused at once
+                    held.clear()
+                    yield self._row(line, cells)
+                continue
+            self._choose(line, seen)
+            yield from (self._row(*one) for one in held)
+            held.clear()
+        if held:
+            self._choose(held[0][0], seen)
+            yield from (self._row(*one) for one in held)
 
-    def _choose(self, line: int, cells: list[str]) -> None:
-        """The columns of numbers, by the first row."""
-        others = (self._time, self._truth)
-        found = [n for n, cell in enumerate(cells) if n not in others and self._names[n] and _is_number(cell)]
+    def _row(self, line: int, cells: list[str]) -> Row:
+        return Row(
+            None if self._columns is None else self._values(line, cells, self._columns),
+            None if self._time is None else self._seconds(line, cells[self._time]),
+            (cells[self._truth].strip() or None) if self._truth is not None else None,
+            f"line {line}",
+        )
+
+    def _choose(self, line: int, seen: Mapping[int, str]) -> None:
+        """The columns of numbers, by the first reading of each; one without any is passed over."""
+        found = [n for n in self._candidates if n in seen and _is_number(seen[n])]
         wanted = self._source.channels
         if not found:
             self._fail(line, "it holds no readings: no column but that of times has a number in it")
@@ -238,10 +267,9 @@ class _Table:
         if not wanted:
             self._source.channels = tuple(self._names[n] for n in found)
 
-    def _values(self, line: int, cells: list[str]) -> np.ndarray | None:
-        assert self._columns is not None
+    def _values(self, line: int, cells: list[str], columns: list[int]) -> np.ndarray | None:
         found = []
-        for column in self._columns:
+        for column in columns:
             cell = cells[column]
             try:
                 value = float(cell)
@@ -252,7 +280,7 @@ class _Table:
         return values if np.isfinite(values).all() else None
 
     def _slow(self, line: int, column: int, cell: str) -> float:
-        if cell.strip().lower() in ("", "na", "null", "none"):
+        if _is_missing(cell):
             return math.nan
         try:
             return decimal(cell)
@@ -265,7 +293,7 @@ class _Table:
         try:
             seconds = decimal(cell)
         except ValueError:
-            seconds = self._date(line, cell)
+            return self._date(line, cell)
         if not math.isfinite(seconds):
             self._fail(line, f"its time is {shortened(cell.strip())}: give seconds, or a date and time")
         return seconds / 1000.0 if self._milli else seconds
@@ -273,10 +301,9 @@ class _Table:
     def _date(self, line: int, cell: str) -> float:
         """Seconds since the first row, of a date with a time."""
         try:
-            moment = datetime.fromisoformat(cell.strip())
+            seconds = _date_seconds(cell)
         except ValueError:
             self._fail(line, f"its time is {shortened(cell.strip())}: give seconds, or a date and time")
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         self._began = seconds if self._began is None else self._began
         return seconds - self._began
 
@@ -304,15 +331,25 @@ def _object(text: str, line: int, source: Source) -> Mapping[str, Any]:
     return found
 
 
-def _clock(value: Any, place: str, source: Source) -> float:
+def _date_seconds(text: str) -> float:
+    """Seconds since 1970 of a date with a time; without a zone it is UTC. Raises ``ValueError``."""
+    moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _clock(value: Any, place: str, source: Source, *, milli: bool = False) -> float:
     if is_number(value) and math.isfinite(float(value)):
-        return float(value)
+        return float(value) / (1000.0 if milli else 1.0)
     if isinstance(value, str):
         try:
-            return datetime.fromisoformat(value).timestamp()
+            return _date_seconds(value)
         except ValueError:
             pass
     raise SourceError(f"{source.name}, {place}: its time is {described(value)}: give seconds")
+
+
+def _is_missing(text: str) -> bool:
+    return text.strip().lower() in ("", "na", "null", "none")
 
 
 def _is_number(text: str) -> bool:

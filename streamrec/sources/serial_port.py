@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from streamrec.core.messages import shortened
 from streamrec.core.text import printable
 from streamrec.errors import SourceError, need
-from streamrec.sources.live_rows import LiveRowSource, channels_in, options_of
+from streamrec.sources.live_rows import RETRIES, LiveRowSource, channels_in, options_of
 from streamrec.sources.rows import LONGEST_LINE, Row
 
 BAUD = 115_200
@@ -22,7 +22,7 @@ class SerialSource(LiveRowSource):
     without one are stamped as they come. A line that is no row is counted, and passed over.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, retries: int | None = RETRIES) -> None:
         port, _, query = text.partition(":")[2].partition("?")
         options = options_of(query, _OPTIONS, "serial:")
         if not port.strip():
@@ -31,7 +31,7 @@ class SerialSource(LiveRowSource):
         if not baud.isdecimal() or not 50 <= int(baud[:9]) <= 20_000_000:
             raise SourceError(f"serial: baud is {shortened(baud)}: give a rate like 115200")
         self._port, self._baud = port, int(baud)
-        super().__init__(printable(port), channels_in(options.get("channels", "")))
+        super().__init__(printable(port), channels_in(options.get("channels", "")), retries=retries)
 
     def _received(self) -> Iterator[Row]:
         serial = need("serial", extra="serial")

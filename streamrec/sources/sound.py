@@ -81,6 +81,11 @@ def mono(given: Any, place: str) -> np.ndarray:
         raise SourceError(
             f"{place}: {described(given)} is no block of sound: give samples from -1 to 1, or 16-bit numbers"
         )
+    if block.dtype.itemsize == 8 and block.dtype.kind == "i":  # what NumPy makes of a list of whole numbers
+        raise SourceError(
+            f"{place}: of whole numbers of 64 bits, as in a list, it is not known how loud they are: give samples "
+            "from -1 to 1, or np.array(block, np.int16)"
+        )
     samples = scaled(block)
     samples = samples if block.ndim == 1 else samples.mean(1, dtype=np.float32)
     if not np.isfinite(samples).all():

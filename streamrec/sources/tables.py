@@ -16,7 +16,7 @@ import streamrec.sources.health as report
 from streamrec.core.messages import NOT_UTF8, why
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
-from streamrec.sources.file_bytes import STDIN
+from streamrec.sources.file_bytes import STDIN, existing
 from streamrec.sources.rows import LONGEST_LINE, frames_of, rows_of_lines
 from streamrec.types import SIGNAL, Frame, Source
 
@@ -51,14 +51,10 @@ class TableSource(Source):
         self.name = "standard input" if self._piped else printable(self._path.name)
         if self._piped:
             return
-        if not self._path.exists():
-            raise SourceError(f"there is no file {printable(str(path))}")
         if self._path.is_dir():
             raise SourceError(f"{printable(str(path))} is a folder; a table of readings is a file")
-        self._path = self._path.absolute()
+        self._path = existing(self._path)
         self._piped = not self._path.is_file()
-        if not self._piped and self._path.stat().st_size == 0:
-            raise SourceError(f"{printable(str(path))} is empty: 0 bytes")
 
     def interrupt(self) -> None:
         """End after the row that is awaited."""

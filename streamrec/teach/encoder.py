@@ -13,7 +13,7 @@ import numpy as np
 from streamrec.errors import ModelError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import TAUGHT, TAUGHT_SIGNAL, ModelConfig
-from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
+from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint, read_config, read_header
 from streamrec.runtime.joint import Member
 from streamrec.teach.background import shipped_background
 from streamrec.teach.examples import NOTHING, FeatureKind
@@ -59,8 +59,7 @@ class TeachableEncoder:
 
 def sense_taught(models: Sequence[str | Path]) -> str:
     """What the streams are of that are taught beside these models: what the first one takes."""
-    checkpoint = _first([find_model(model) for model in models])
-    return VIDEO if checkpoint is None else checkpoint.config.transform.sense
+    return _sense_of_first([find_model(model) for model in models])
 
 
 def encoder_beside(models: Sequence[Path]) -> TeachableEncoder:
@@ -68,9 +67,9 @@ def encoder_beside(models: Sequence[Path]) -> TeachableEncoder:
 
     Raises ``ModelError`` for a model of readings that cannot be taught on.
     """
-    checkpoint = _first(models)
-    if checkpoint is None or checkpoint.config.transform.sense == VIDEO:
+    if _sense_of_first(models) == VIDEO:
         return teachable_encoder()
+    checkpoint = read_checkpoint(models[0])
     if checkpoint.config.transform.sense != SIGNAL:
         raise ModelError(
             f"{checkpoint.name} takes {checkpoint.config.transform.described}: only video and readings can be taught"
@@ -82,9 +81,11 @@ def encoder_beside(models: Sequence[Path]) -> TeachableEncoder:
     return _encoder_of(checkpoint, TAUGHT_SIGNAL)
 
 
-def _first(models: Sequence[Path]) -> Checkpoint | None:
-    """The first model; None: there is none, or it is an exported graph, which is of video."""
-    return read_checkpoint(models[0]) if models and models[0].suffix != ".onnx" else None
+def _sense_of_first(models: Sequence[Path]) -> str:
+    """What the first model takes, by the header of its file; video where there is none, or an exported graph."""
+    if not models or models[0].suffix != ".safetensors":
+        return VIDEO
+    return read_config(models[0], graph_metadata=read_header).transform.sense
 
 
 @cache

@@ -224,7 +224,8 @@ class TrainJob:
         if self.is_joints:
             return self._load_joints(_console(ranks))
         if not self.is_synthetic:
-            clips = find_clips(self.data, relabel=self.relabel, log=_console(ranks).print_line)
+            log = _console(ranks).print_line
+            clips = find_clips(self.data, relabel=self.relabel, sense=self._sense(), log=log)
             self.keep_inputs(clips)
             for note in self.notes:
                 _console(ranks).print_line(note)
@@ -247,6 +248,9 @@ class TrainJob:
         footage = self._footage((), (), config, console)
         quiet, _ = decoded("decoding background", footage, config, ClipCache(), console)
         return TrainData(config, scenes[:count], scenes[count:], names, quiet)
+
+    def _sense(self) -> str:
+        return SIGNAL if self.config.encoder in OTHER_SENSES[SIGNAL] else self.config.transform.sense
 
     def _check_joints(self) -> None:
         """Raise ``DataError`` for what keypoints without pictures cannot be learned with."""
@@ -309,7 +313,7 @@ class TrainJob:
         if not self.background:
             return []
         nothing = config.events.background
-        footage = find_footage(self.background, nothing[0])
+        footage = find_footage(self.background, nothing[0], sense=config.transform.sense)
         kept = apart_from(measured, footage)
         if (left := len(footage) - len(kept)) > 0:
             console.print_line(

@@ -15,6 +15,7 @@ from streamrec.nn.ood import EACH, KnownPictures, appearance_of
 from streamrec.nn.transforms import planar
 from streamrec.sources.files import VIDEO_ENDINGS
 from streamrec.sources.sampling import due_frames
+from streamrec.types import VIDEO
 
 
 def known_of(recordings: Iterable[Recording], fps: float) -> KnownPictures:
@@ -32,7 +33,7 @@ def recordings_of(places: Sequence[str], config: ModelConfig) -> tuple[list[Reco
         path = path_of(str(place))
         videos = [file for file in (path, *path.glob("*")) if file.suffix.lower() in VIDEO_ENDINGS]
         bare = videos and not (path / "index.csv").exists()
-        clips += find_footage([path]) if bare else find_clips(path, least=1)
+        clips += find_footage([path], sense=VIDEO) if bare else find_clips(path, least=1)
     found = list(decode_clips(clips, config.transform, config.labels, cache=ClipCache()))
     good = [recording for _, recording in found if isinstance(recording, Recording)]
     left = [str(error) for _, error in found if not isinstance(error, Recording)]

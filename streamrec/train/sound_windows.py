@@ -14,6 +14,7 @@ from streamrec.data.sounds import hops_of
 from streamrec.errors import DataError, StreamrecError
 from streamrec.nn.sound import SoundTransform, log_mel
 from streamrec.train.signal_windows import SignalPass
+from streamrec.train.speech_streams import decibels, rms
 
 BURST_SECONDS = 0.8  # shorter than the gap after which a state is reset
 _STATISTICS_ON = 400  # recordings, evenly, of which mean and deviation of the spectrum are
@@ -115,29 +116,25 @@ def _varied(
     beneath: Callable[[], Recording],
 ) -> np.ndarray:
     """(S,) samples of another microphone, in another place, with other sounds."""
-    level = _level(samples)
+    level = rms(samples)
     if how.filter:
         samples = _filtered(rng, samples, how.filter, transform)
     if rng.random() < how.mix and level > 0.0:
         other = beneath().pictures.reshape(-1)
         start = int(rng.integers(max(1, len(other) - len(samples))))
         other = np.resize(other[start:], len(samples))
-        if (others := _level(other)) > 0.0:
+        if (others := rms(other)) > 0.0:
             samples = samples + other * (level / others * _quieter(rng, how.mix_below))
     if rng.random() < how.noise:
         noise = colored_noise(rng, len(samples), float(rng.uniform(*_COLORS[::2])))
         samples = samples + noise * (max(level, 1e-4) * _quieter(rng, how.noise_below))
-    gain = 10 ** (rng.uniform(-1, 1) * how.gain / 20)
+    gain = decibels(rng.uniform(-1, 1) * how.gain)
     return np.clip(samples * np.float32(gain), -1.0, 1.0).astype(np.float32)
 
 
-def _level(samples: np.ndarray) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.mean(np.square(samples))))
-
-
-def _quieter(rng: np.random.Generator, decibels: tuple[float, float]) -> np.float32:
-    return np.float32(10 ** (-rng.uniform(*decibels) / 20))
+def _quieter(rng: np.random.Generator, below: tuple[float, float]) -> float:
+    """A drawn factor of the amplitude, from decibels."""
+    return decibels(-rng.uniform(*below))
 
 
 def _filtered(
@@ -160,7 +157,7 @@ def colored_noise(rng: np.random.Generator, count: int, color: float) -> np.ndar
         spectrum[1:] *= np.arange(1, len(spectrum)) ** (-color / 2)
         spectrum[0] = 0.0
         white = np.fft.irfft(spectrum, count).astype(np.float32)
-    return white / np.float32(max(_level(white), 1e-12))
+    return white / np.float32(max(rms(white), 1e-12))
 
 
 def _received(rng: np.random.Generator, count: int, how: SoundAugmentation, fps: float) -> np.ndarray:
@@ -184,11 +181,11 @@ def drawn_nothing(count: int, transform: SoundTransform, target: int, seed: int)
         samples = np.zeros(length, np.float32)
         if number % 4:  # the others are silence itself
             noise = colored_noise(rng, length, float(rng.choice(_COLORS)))
-            samples += noise * np.float32(10 ** (rng.uniform(-90, -50) / 20))
+            samples += noise * np.float32(decibels(rng.uniform(-90, -50)))
         if number % 4 == 3:
             mains = float(rng.choice([50.0, 60.0]))
             waves = [np.sin(2 * np.pi * mains * n * times + rng.uniform(0, 6)) / n for n in (1, 2, 3, 5)]
-            samples += (np.sum(waves, axis=0) * 10 ** (rng.uniform(-80, -50) / 20)).astype(np.float32)
+            samples += (np.sum(waves, axis=0) * decibels(rng.uniform(-80, -50))).astype(np.float32)
         found.append(
             Recording(
                 samples.reshape(steps, transform.hop),

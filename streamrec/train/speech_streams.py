@@ -35,7 +35,9 @@ class SpeechAugmentation:
     empty: float = 0.2  # of the windows: without a word
     noise: float = 0.9  # of the windows: noise of a drawn color
     noise_below: tuple[float, float] = (4.0, 45.0)  # decibels below the voice
-    sounds: float = 0.3  # of the windows: drawn sounds that are no speech; of those without a word three times as many
+    sounds: float = (
+        0.3  # of the windows: drawn sounds that are no speech; of those without a word three times as many
+    )
     # Decibels below the voice; in an empty window above it, too.
     sounds_below: tuple[float, float] = (4.0, 24.0)
     room: float = 0.3  # of the windows: reverberation

@@ -9,12 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from streamrec.data.decode_cache import Recording
+from streamrec.errors import DataError
 from streamrec.nn.sound import SoundTransform
 from streamrec.train.speech_streams import (
     REPORTED,
     Scene,
     SpeechAugmentation,
     Spoken,
+    Word,
     in_order,
     spoken,
     varied,
@@ -22,6 +24,7 @@ from streamrec.train.speech_streams import (
 )
 from streamrec.train.stream_windows import Batch, WindowSettings
 
+_PAUSE_HOPS = 2  # the least before, between and behind words
 SAME_SCENE = 3  # windows of a stream, one behind the other, with the same voice, room and noise
 PAUSES = (0.1, 1.0)  # seconds between the words of streams that are measured on
 STREAM_SECONDS = 30.0  # length of such a stream
@@ -47,9 +50,27 @@ class SpeechWindows:
         self.settings = settings
         self._transform, self._blank = transform, blank
         words = words_of(recordings, transform.rate, blank)
+        self._check_fit(words)
         groups = sorted({word.group for word in words})
         self._voices = [[word for word in words if word.group == group] for group in groups]
         self.position = np.zeros((settings.streams, 2), np.int64)  # windows begun, and 0
+
+    def _check_fit(self, words: Sequence[Word]) -> None:
+        """Raise ``DataError`` for a label of whose words none fits into a window: it would never be played."""
+        hop, rate = self._transform.hop, self._transform.rate
+        pause = max(_PAUSE_HOPS * hop, round(self._how.pauses[0] * rate))
+        behind = _PAUSE_HOPS * hop + math.ceil(REPORTED[1] * rate / hop) * hop
+        room = self.settings.window * hop - pause - behind
+        shortest: dict[int, int] = {}
+        for word in words:
+            shortest[word.target] = min(len(word.samples), shortest.get(word.target, len(word.samples)))
+        if (longest := max(shortest.values())) > room:
+            least = -(-(longest + self.settings.window * hop - room) // hop)
+            raise DataError(
+                f"words of {longest / rate:.1f} s do not fit into windows of {self.settings.window} hops "
+                f"({self.settings.window * hop / rate:.1f} s): give --window {least} or more, or cut the recordings "
+                "into single words"
+            )
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -76,7 +97,7 @@ class SpeechWindows:
         scene = Scene.drawn(shared, how, len(self._voices))
         words = () if rng.random() < how.empty else self._voices[scene.group]
         before, after = (math.ceil(seconds * rate / hop) for seconds in REPORTED)
-        made = spoken(rng, words, (steps - after) * hop, rate, how, least_pause=2 * hop)
+        made = spoken(rng, words, (steps - after) * hop, rate, how, least_pause=_PAUSE_HOPS * hop)
         clean = Spoken(np.pad(made.samples, (0, after * hop)), made.words)
         noisy = varied(rng, clean, rate, how, scene)
         elapsed = np.full(steps, hop / rate, np.float32)

@@ -169,12 +169,7 @@ class StreamWindows:
             return self._begin_sound(rng, stream, number, settings.transform)
         how = settings.augmentation
         assert how is None or isinstance(how, Augmentation)
-        longest, around = settings.longest_seconds, None
-        if number % 2 and self.background and rng.random() < settings.pause:
-            recording = self.background[int(rng.integers(len(self.background)))]
-            longest = min(longest, rng.uniform(*PAUSE_SECONDS))
-        else:
-            recording, around = self._choices(rng, stream, number).drawn(rng, settings.balance)
+        recording, longest, around = self._drawn(rng, stream, number)
         timing = Timing.drawn(
             rng, how, recording.timestamps, fps=settings.fps, longest=longest, around=around
         )
@@ -208,12 +203,12 @@ class StreamWindows:
         settings = self.settings
         how = settings.augmentation
         assert how is None or isinstance(how, SignalAugmentation)
-        recording, around = self._choices(rng, stream, number).drawn(rng, settings.balance)
+        recording, longest, around = self._drawn(rng, stream, number)
         own = SignalSettings(
             transform=transform,
             fps=settings.fps,
             max_gap=settings.max_gap,
-            longest=settings.longest_seconds,
+            longest=longest,
             ramp_seconds=settings.ramp_seconds,
         )
         carried = bool(number) and rng.random() < settings.carry
@@ -225,12 +220,7 @@ class StreamWindows:
         settings = self.settings
         how = settings.augmentation
         assert how is None or isinstance(how, SoundAugmentation)
-        longest, around = settings.longest_seconds, None
-        if number % 2 and self.background and rng.random() < settings.pause:
-            recording = self.background[int(rng.integers(len(self.background)))]
-            longest = min(longest, rng.uniform(*PAUSE_SECONDS))
-        else:
-            recording, around = self._choices(rng, stream, number).drawn(rng, settings.balance)
+        recording, longest, around = self._drawn(rng, stream, number)
         own = SoundSettings(transform=transform, longest=longest, ramp_seconds=settings.ramp_seconds)
         carried = bool(number) and rng.random() < settings.carry
         others = self.recordings
@@ -243,6 +233,17 @@ class StreamWindows:
             carried=carried,
             beneath=lambda: others[int(rng.integers(len(others)))],
         )
+
+    def _drawn(
+        self, rng: np.random.Generator, stream: int, number: int
+    ) -> tuple[Recording, float, float | None]:
+        """What a pass plays, for how many seconds at most, and a time in it: a recording, or a pause of background."""
+        longest = self.settings.longest_seconds
+        if number % 2 and self.background and rng.random() < self.settings.pause:
+            recording = self.background[int(rng.integers(len(self.background)))]
+            return recording, min(longest, rng.uniform(*PAUSE_SECONDS)), None
+        recording, around = self._choices(rng, stream, number).drawn(rng, self.settings.balance)
+        return recording, longest, around
 
     def _choices(self, rng: np.random.Generator, stream: int, number: int) -> _Draw:
         """All recordings, or those of the group of the neighbouring passes."""

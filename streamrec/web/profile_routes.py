@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from streamrec.errors import need
-from streamrec.events.arming import ArmingRules
 from streamrec.web.arming_tables import put_profile, put_schedule, remove_profile
 from streamrec.web.cameras_editor import CamerasEditor
 from streamrec.web.live import LiveState
@@ -24,21 +22,6 @@ def profile_routes(live: LiveState, editor: CamerasEditor) -> APIRouter:
     """Everything that changes what is armed by profile and schedule; who chooses a profile is in ``arming_routes``."""
     router = APIRouter(tags=["arming"])
 
-    async def change(
-        request: Request,
-        revision: str,
-        edit: Callable[[Any, ArmingRules | None], None],
-        keys_of: Callable[[dict[str, Any], dict[str, Any]], dict[str, str]] = lambda before, after: {},
-    ) -> Any:
-        """Edit the file, and note for the audit log which settings differ."""
-
-        def work() -> None:
-            before = editor.read()["arming"]
-            editor.change(revision, edit)
-            request.scope["about"] = keys_of(before, editor.read()["arming"])
-
-        return await save(live, editor, work)
-
     @router.put(
         "/api/v1/settings/arming/profile", response_model=SettingsJson, response_model_exclude_unset=True
     )
@@ -47,22 +30,29 @@ def profile_routes(live: LiveState, editor: CamerasEditor) -> APIRouter:
         """Change a profile, or add one; it counts a moment later."""
         names = given.profile or given.change.name, given.change.name
         wanted = given.change.model_dump()
-        return await change(
-            request,
-            given.revision,
-            lambda document, arming: put_profile(document, given.profile, wanted),
-            lambda before, after: changed_keys(_without_text(before), _without_text(after), *names),
-        )
+
+        def work() -> None:
+            editor.change(
+                given.revision, lambda document, arming: put_profile(document, given.profile, wanted)
+            )
+
+        def note(before: dict[str, Any], after: dict[str, Any]) -> None:
+            profiles = _without_text(before["arming"]), _without_text(after["arming"])
+            request.scope["about"] = changed_keys(*profiles, *names)
+
+        return await save(live, editor, work, note=note)
 
     @router.delete(
         "/api/v1/settings/arming/profile", response_model=SettingsJson, response_model_exclude_unset=True
     )
     @needs(Role.admin, audit="profile removed", fields=("profile",))
-    async def remove(request: Request, given: Annotated[RemoveProfile, Body()]) -> Any:
+    async def remove(given: Annotated[RemoveProfile, Body()]) -> Any:
         """Remove a profile that the schedule does not name."""
-        return await change(
-            request, given.revision, lambda document, arming: remove_profile(document, given.profile)
-        )
+
+        def work() -> None:
+            editor.change(given.revision, lambda document, arming: remove_profile(document, given.profile))
+
+        return await save(live, editor, work)
 
     @router.put(
         "/api/v1/settings/arming/schedule", response_model=SettingsJson, response_model_exclude_unset=True
@@ -72,13 +62,15 @@ def profile_routes(live: LiveState, editor: CamerasEditor) -> APIRouter:
         """Write the whole schedule, its time zone and the usual profile; it counts a moment later."""
         wanted = given.change.model_dump(by_alias=True)
 
-        def keys_of(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
-            keys = [key for key in ("timezone", "usual", "schedules") if before[key] != after[key]]
-            return {"settings": ", ".join(keys)} if keys else {}
+        def work() -> None:
+            editor.change(given.revision, lambda document, arming: put_schedule(document, arming, wanted))
 
-        return await change(
-            request, given.revision, lambda document, arming: put_schedule(document, arming, wanted), keys_of
-        )
+        def note(before: dict[str, Any], after: dict[str, Any]) -> None:
+            was, now = before["arming"], after["arming"]
+            keys = [key for key in ("timezone", "usual", "schedules") if was[key] != now[key]]
+            request.scope["about"] = {"settings": ", ".join(keys)} if keys else {}
+
+        return await save(live, editor, work, note=note)
 
     return router
 

@@ -68,11 +68,12 @@ def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
         names = given.camera or given.change.name, given.change.name
 
         def work() -> None:
-            before = editor.read()
             editor.put(given.revision, given.camera, given.change.as_change())
-            request.scope["about"] = changed_keys(before["cameras"], editor.read()["cameras"], *names)
 
-        return await save(live, editor, work, given.change)
+        def note(before: dict[str, Any], after: dict[str, Any]) -> None:
+            request.scope["about"] = changed_keys(before["cameras"], after["cameras"], *names)
+
+        return await save(live, editor, work, given.change, note=note)
 
     @router.delete("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
     @needs(Role.admin, audit="camera removed", fields=("camera",))
@@ -92,11 +93,12 @@ def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
         names = given.rule or given.change.name, given.change.name
 
         def work() -> None:
-            before = editor.read()
             editor.put_rule(given.revision, given.rule, given.change.as_table())
-            request.scope["about"] = changed_keys(before["rules"], editor.read()["rules"], *names)
 
-        return await save(live, editor, work)
+        def note(before: dict[str, Any], after: dict[str, Any]) -> None:
+            request.scope["about"] = changed_keys(before["rules"], after["rules"], *names)
+
+        return await save(live, editor, work, note=note)
 
     @router.delete("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
     @needs(Role.admin, audit="rule removed", fields=("rule",))
@@ -205,14 +207,26 @@ def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor)
 
 
 async def save(
-    live: LiveState, editor: CamerasEditor, edit: Callable[[], None], change: CameraChange | None = None
+    live: LiveState,
+    editor: CamerasEditor,
+    edit: Callable[[], None],
+    change: CameraChange | None = None,
+    *,
+    note: Callable[[dict[str, Any], dict[str, Any]], None] | None = None,
 ) -> Any:
-    """Write a change into cameras.toml, let it be read again, and return the settings as they are then."""
+    """Write a change into cameras.toml, let it be read again, and return the settings as they are then.
+
+    ``note``: called with the settings before and after, for the audit log.
+    """
 
     def work() -> Any:
+        before = None if note is None else editor.read()
         edit()
         live.reload.set()
-        return editor.read()
+        after = editor.read()
+        if note is not None and before is not None:
+            note(before, after)
+        return after
 
     return await _run(live, work, change)
 

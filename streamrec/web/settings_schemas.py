@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from streamrec.core.model_names import MOST_MODELS
 from streamrec.errors import need
 from streamrec.events.arming import DAYS
+from streamrec.settings.arming_table import MOST_PATTERNS, MOST_SCHEDULES
 from streamrec.settings.places import MOST_CORNERS, MOST_LINES, MOST_ZONES
 from streamrec.web.cameras_editor import Change
 
@@ -317,7 +318,7 @@ class ProfileChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(max_length=100)
-    armed: Annotated[bool, Strict()] | Annotated[list[PatternJson], Field(max_length=50)] = Field(
+    armed: Annotated[bool, Strict()] | Annotated[list[PatternJson], Field(max_length=MOST_PATTERNS)] = Field(
         description="everything, nothing, or which events"
     )
 
@@ -347,7 +348,9 @@ class ScheduleChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
     timezone: str = Field(default="", max_length=100, description="empty: this machine's")
     usual: str = Field(max_length=200, description="the profile where the schedule names none")
-    schedules: list[ScheduleJson] = Field(max_length=30, description="where several apply, the first counts")
+    schedules: list[ScheduleJson] = Field(
+        max_length=MOST_SCHEDULES, description="where several apply, the first counts"
+    )
 
 
 class PutSchedule(BaseModel):

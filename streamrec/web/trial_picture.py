@@ -10,9 +10,9 @@ from contextlib import closing
 import numpy as np
 
 from streamrec.errors import SourceError
-from streamrec.outputs.plot import QUIETEST, level_of, plot_of
+from streamrec.outputs.plot import plot_of, plotted_of
 from streamrec.sources.open import open_source
-from streamrec.types import SOUND, Frame
+from streamrec.types import Frame
 
 _SECONDS = 10.0  # that an address has to show something
 _PLOTTED = 3.0  # seconds of readings
@@ -46,6 +46,5 @@ def _rows(frames: Iterable[Frame], begin: float) -> Iterator[Frame]:
 
 def _plot(rows: list[Frame], sense: str) -> np.ndarray:
     times = np.array([row.timestamp for row in rows])
-    sound = sense == SOUND
-    data = np.stack([level_of(row.data) if sound else row.data for row in rows])
-    return plot_of(data, times, float(times[-1]), (QUIETEST, 0.0) if sound else None)
+    plotted = [plotted_of(row, sense) for row in rows]
+    return plot_of(np.stack([data for data, _ in plotted]), times, float(times[-1]), plotted[0][1])

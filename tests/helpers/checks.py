@@ -90,6 +90,22 @@ def hops(count: int, transform: SoundTransform, *, seed: int = 0) -> list[Frame]
     ]
 
 
+def readings(count: int, *, fps: float = 10.0, seed: int = 0, channels: int = 3) -> list[Frame]:
+    """A stream of sensors that swing, with a gap, a jump back and a new segment in it."""
+    rng = np.random.default_rng(seed)
+    swing = np.sin(np.arange(count)[:, None] * rng.uniform(0.2, 1.5, channels)) + 0.1 * rng.normal(
+        size=(count, channels)
+    )
+    times = np.arange(count) / fps + rng.uniform(0, 0.02, count)
+    times[count // 2 :] += 10.0
+    times[3 * count // 4 :] -= 5.0
+    rows = swing.astype(np.float32)
+    return [
+        Frame(row, n, float(time), int(n >= 7 * count // 8), source="sensor")
+        for n, (row, time) in enumerate(zip(rows, times, strict=True))
+    ]
+
+
 def moving(count: int, *, fps: float = 10.0, seed: int = 0, height: int = 60, width: int = 80) -> list[Frame]:
     """A stream in which something moves: noise that drifts."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -34,7 +34,7 @@ class Gray(Source):
 
     live = False
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, retries: int | None) -> None:
         self.name, self._count = text, int(text.partition(":")[2])
 
     def __iter__(self):

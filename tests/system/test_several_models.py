@@ -103,7 +103,7 @@ def test_models_that_share_nothing_run_too_and_that_is_said_once(place):
     [
         (("-m", "fight", "-m", "fight"), "two of the models are called fight: name each once, or rename a file"),
         (("-m", "fight", "-m", "fal"), "there is no model 'fal'"),
-        ((*BOTH, "--explain", "--save", "why.mp4"), "drawn of one model alone: give one --model"),
+        ((*BOTH, "--explain", "--save", "why.mp4"), "an explanation is of one model alone: give one --model"),
         ((*BOTH, "--save", "fall.safetensors"), "fall.safetensors"),
     ],
 )  # fmt: skip

@@ -505,35 +505,30 @@ class RayLedger(HeadClient):
 
     def claim(self, group: str, machine: str, cameras: tuple[str, ...]) -> Claim:
         """As ``LedgerService.claim``."""
-        failed, found = self._ask("claim", group, machine, cameras, seconds=_CALL_SECONDS)
-        if failed:
-            raise LedgerAway(failed)
-        epoch, previous, at, snapshots = found
+        epoch, previous, at, snapshots = self._called("claim", group, machine, cameras)
         return Claim(epoch=epoch, previous=previous, at=at, snapshots=snapshots)
 
     def save(self, batch: Batch) -> float:
         """As ``LedgerService.save``."""
-        failed, found = self._ask("save", PACKER.pack(batch), seconds=_CALL_SECONDS)
-        if failed:
-            raise LedgerAway(failed)
-        at, superseded_at = found
+        at, superseded_at = self._called("save", PACKER.pack(batch))
         if at is None:
             raise Superseded(batch.group, superseded_at)
         return float(at)
 
     def late(self, batch: Batch) -> int:
         """As ``LedgerService.late``."""
-        failed, found = self._ask("late", PACKER.pack(batch), seconds=_CALL_SECONDS)
-        if failed:
-            raise LedgerAway(failed)
-        return int(found)
+        return int(self._called("late", PACKER.pack(batch)))
 
     def superseded(self, group: str, epoch: int) -> bool:
         """As ``LedgerService.superseded``."""
-        failed, found = self._ask("superseded", group, epoch, seconds=_CALL_SECONDS)
+        return bool(self._called("superseded", group, epoch))
+
+    def _called(self, method: str, *values: Any) -> Any:
+        """The head's answer; raises ``LedgerAway``, also where the head's own ledger is away."""
+        failed, found = self._ask(method, *values, seconds=_CALL_SECONDS)
         if failed:
             raise LedgerAway(failed)
-        return bool(found)
+        return found
 
 
 class _Witness:

@@ -37,14 +37,14 @@ from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import watchfile_of, without_listening
 from streamrec.settings.tuned_file import Tuned
-from streamrec.types import SIGNAL, Result
+from streamrec.types import Result
 from streamrec.web.fleet_pictures import GroupPictures
 
 _PLOT_SECONDS = 0.2  # between two plots of readings
 _TICK = 0.1  # seconds: between two checks whether the group is to stop, when no frame comes
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _LAST_SECONDS = 10.0  # for the last save
-_ABANDONED_SECONDS = 30.0  # between two looks for what other groups have left on this machine
+_ABANDONED_SECONDS = 30.0  # between two searches for what other groups have left on this machine
 _OFFERED = 200  # results without a save, after which the newest are offered
 
 
@@ -116,7 +116,6 @@ class Group:
         self._results: list[RemoteResult] = []  # to be offered
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
         self._pictures = GroupPictures(clock=self._clock)
-        self._plots = Plots(self._sense_of, pause=_PLOT_SECONDS)  # of what has no picture
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
         self._offered: set[str] = set()  # cameras whose snapshots this process has offered
         self._times = time.monotonic(), time.process_time()
@@ -180,6 +179,7 @@ class Group:
 
     def _open_watcher(self) -> None:
         self._watcher = Watcher()
+        self._plots = Plots(self._watcher.sense_of, pause=_PLOT_SECONDS)  # of what has no picture
         self._roster = Roster(
             self._watcher, partial(self.spec.options.load, Path(self.spec.file)), resume=self._resume
         )
@@ -250,9 +250,6 @@ class Group:
             else:
                 self._newest[result.frame.source] = remote
         return bool(result.events)
-
-    def _sense_of(self, camera: str) -> str:
-        return next((one.source.sense for one in self._cameras() if one.name == camera), SIGNAL)
 
     def _cameras(self) -> tuple[Camera, ...]:
         return () if self._watcher is None else self._watcher.cameras
@@ -338,7 +335,7 @@ class Group:
 
     def _save_on(self) -> None:
         last = False
-        due = 0.0  # the next look for what other groups have left
+        due = 0.0  # the next search for what other groups have left
         while not last:
             last = self._done_saving.is_set()  # what was offered before that is saved once more
             if not last:
@@ -355,7 +352,7 @@ class Group:
 
     def _bring_abandoned(self) -> None:
         try:
-            count = bring_abandoned(self._ledger, self._outbox.path.parent, self._log)
+            count = bring_abandoned(self._ledger, self._outbox.path)
         except LedgerAway:
             return  # next time
         if count:

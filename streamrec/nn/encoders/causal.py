@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streamrec.errors import need
 
 need("torch", extra="train")
@@ -63,3 +65,18 @@ class CausalConv(nn.Module):
             seen.append(whole[:, start : start + length] * past.belongs(ago).unsqueeze(-1))
         found = self.norm(self.linear(torch.cat(seen, dim=-1)).flatten(0, 1))
         return F.relu(found).unflatten(0, x.shape[:2]), whole[:, whole.shape[1] - self.reach :]
+
+
+def through(
+    layers: Sequence[CausalConv], x: Tensor, memories: Sequence[Tensor], past: Past
+) -> tuple[Tensor, list[Tensor]]:
+    """(N, T, before) through one layer after the other -> (N, T, F) and the memory of each after the last frame.
+
+    The features are those of the first layer, which sees the last moment, and of the last one, side by side.
+    """
+    found, after = [], []
+    for layer, memory in zip(layers, memories, strict=True):
+        x, kept = layer(x, memory, past)
+        found.append(x)
+        after.append(kept)
+    return torch.cat([found[0], x], dim=-1), after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder
-from streamrec.nn.encoders.causal import CausalConv, Past
+from streamrec.nn.encoders.causal import CausalConv, Past, through
 
 need("torch", extra="train")
 
@@ -70,10 +70,5 @@ class SignalEncoder(Encoder):
         """(N, T, C) normalized readings -> features (N, T, F)."""
         past = Past(fresh, cache[0])
         x = torch.cat([images, log_elapsed.unsqueeze(-1)], dim=-1)
-        after, first = [past.after], None
-        for layer, memory in zip(self._convolutions, cache[1:], strict=True):
-            x, kept = layer(x, memory, past)
-            after.append(kept)
-            first = x if first is None else first
-        assert first is not None
-        return self.dropout(torch.cat([first, x], dim=-1)), tuple(after)
+        features, after = through(self._convolutions, x, cache[1:], past)
+        return self.dropout(features), (past.after, *after)

@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder
-from streamrec.nn.encoders.causal import CausalConv, Past
+from streamrec.nn.encoders.causal import CausalConv, Past, through
 from streamrec.nn.sound import FLOOR, SoundTransform, fourier_kernels
 
 need("torch", extra="train")
@@ -174,10 +174,5 @@ class SoundEncoder(Encoder):
             after.append(remembered)
         x = x.mean(3)  # over the maps of a step
         x = torch.cat([x.mean(-1), x.amax(-1), log_elapsed.unsqueeze(-1)], dim=-1)
-        first = None
-        for step, memory in zip(self._steps, cache[border:], strict=True):
-            x, remembered = step(x, memory, past)
-            after.append(remembered)
-            first = x if first is None else first
-        assert first is not None
-        return self.dropout(torch.cat([first, x], dim=-1)), tuple(after)
+        features, memories = through(self._steps, x, cache[border:], past)
+        return self.dropout(features), (*after, *memories)

@@ -267,18 +267,17 @@ class Saver:
         self._outbox.clear()
 
 
-def bring_abandoned(
-    ledger: LedgerService, folder: Path, log: Callable[[str], object] = lambda message: None
-) -> int:
-    """Bring what groups that run elsewhere now have left in outboxes in this folder; returns how many events.
+def bring_abandoned(ledger: LedgerService, own: Path) -> int:
+    """Bring what groups that run elsewhere now have left in outboxes beside one's own; returns how many events.
 
     A group that moves because its machine died never comes back to what it had noted there. What began before the
-    group was claimed elsewhere is taken, the rest is of no use. Raises ``LedgerAway``.
+    group was claimed elsewhere is taken, the rest is of no use. A damaged outbox is passed over: its own group
+    reports it. Raises ``LedgerAway``.
     """
     brought = 0
-    for path in sorted(folder.glob("*.db")):
+    for path in sorted(set(own.parent.glob("*.db")) - {own}):
         group = path.stem
-        with Outbox(path, log=log) as outbox:
+        with Outbox(path) as outbox:
             left = outbox.oldest()
             for epoch in sorted({one.epoch for one in left}):
                 if ledger.superseded(group, epoch):

@@ -100,7 +100,8 @@ class EntryBuilder:
                 id=id, camera=camera, model=model, label=event.label, started=started,
                 timestamp=began if math.isfinite(began) else None, confidence=confidence,
                 person=event.person, box=_box(event), keypoints=_keypoints(event), zone=event.zone or None,
-                rule=event.rule or None, based_on=event.based_on, forecast=getattr(event, "forecast", None),
+                rule=event.rule or None, based_on=event.based_on,
+                forecast=event.forecast if isinstance(event, ActionStarted) else None,
             )  # fmt: skip
         if isinstance(event, ActionEnded):
             lasted = event.duration if math.isfinite(event.duration) else 0.0

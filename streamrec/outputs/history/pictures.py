@@ -27,9 +27,8 @@ class HistoryPictures:
         self._later, self._select = later, select
         self._lock = threading.Lock()
         self._decided: OrderedDict[str, None] | None = None  # ids of events; None: no pictures are made
-        self._unwritten: dict[
-            str, bytes
-        ] = {}  # by the event's id; no message waits until they are on the disk
+        # By the event's id; no message waits until they are on the disk.
+        self._unwritten: dict[str, bytes] = {}
 
     def expect(self) -> None:
         """Pictures are made from now on: ``decide`` is called for each event that begins."""

@@ -485,7 +485,7 @@ class History(EventQueries, Closing):
         self._thread.start()
 
     def _write_on(self) -> None:
-        reported, full = "", False
+        reported, unpolled, full = "", "", False
         while True:
             with self._noted:
                 self._noted.wait_for(lambda: self._pending or self._ending, _RETRY_SECONDS)
@@ -495,7 +495,7 @@ class History(EventQueries, Closing):
             trouble = ""
             try:
                 with self._lock:
-                    announcements = self._work(urgent=True, batches=1)  # announced before the next is written
+                    announcements = self._work(urgent=True, once=True)  # announced before the next is written
             except HistoryError as error:
                 trouble = str(error)
             except Exception as error:  # no error may end the thread
@@ -508,7 +508,11 @@ class History(EventQueries, Closing):
             try:
                 self._poll()  # after what has happened was announced
             except Exception as error:
-                trouble = trouble or str(error)
+                if str(error) not in (trouble, unpolled):
+                    unpolled = str(error)
+                    self._log(f"{unpolled}; it is tried again every second")
+            else:
+                unpolled = ""
             if trouble:
                 if trouble != reported:
                     reported = trouble
@@ -562,8 +566,8 @@ class History(EventQueries, Closing):
         with self._lock:
             return self._work(urgent=False)
 
-    def _work(self, *, urgent: bool, batches: float = math.inf) -> tuple[Announcement, ...]:
-        """Write what is pending, at most so many batches of it; the announcements that may be sent now."""
+    def _work(self, *, urgent: bool, once: bool = False) -> tuple[Announcement, ...]:
+        """Write what is pending, with ``once`` one batch of it; the announcements that may be sent now."""
         now = time.monotonic()
         with self._noted:
             beat = bool(self._builder.running) and now - self._beaten >= _BEAT_SECONDS
@@ -579,10 +583,9 @@ class History(EventQueries, Closing):
         announcements: list[Announcement] = []
         try:
             with errors_as_sentences(self.path):
-                while batches > 0:
+                while True:
                     announcements += self._write()
-                    batches -= 1
-                    if not self._pending:
+                    if once or not self._pending:
                         break
         except HistoryError:
             self._failed = now

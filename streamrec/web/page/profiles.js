@@ -6,7 +6,6 @@ import { labelsOf, patternEditor } from "./patterns.js";
 const DAYS = { mon: "Mon", tue: "Tue", wed: "Wed", thu: "Thu", fri: "Fri", sat: "Sat", sun: "Sun" };
 const NAMES = Object.keys(DAYS);
 const MOST_PATTERNS = 50, MOST_SCHEDULES = 30; // as the file has it
-const upper = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
 let forms = 0;
 

@@ -13,6 +13,7 @@ import torch
 from streamrec import ActionModel, ModelConfig, SoundTransform, save_model
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
+from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import read_watchfile, without_listening
 from streamrec.settings.listening import LEFT_OUT
 from tests.helpers.sounds import tone, write_media
@@ -179,6 +180,16 @@ def test_cameras_of_a_file_listen_and_a_rule_fuses_both(beep, party, tmp_path, m
     assert [line["rule"] for line in found if line.get("rule")] == ["long beep", "long beep"]
     models = {(line["source"], line.get("model")) for line in lines_of(tmp_path / "out.jsonl", "prediction")}
     assert models == {("door", "fight"), ("door", "beep"), ("yard", None)}
+
+
+def test_a_label_of_the_sound_is_snoozed_while_nothing_runs(beep, tmp_path, main_here):
+    (tmp_path / "cameras.toml").write_text(
+        f'[history]\n[[camera]]\nname = "door"\naddress = "0"\nmodel = "fight"\nlisten = "{beep}"\n'
+    )
+    History(tmp_path / "events.db").close()
+    done = main_here("arming", "snooze", "door", "5", "--label", "beep", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "beep of door is snoozed until" in done.stdout
 
 
 @pytest.mark.parametrize(

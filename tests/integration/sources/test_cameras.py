@@ -1538,7 +1538,7 @@ class TestOtherWays:
         # This server is for the first who comes: it must not be one that only checks whether it is there.
         monkeypatch.setattr(ReachabilityProbe, "of", staticmethod(lambda address: None))
         took: list[float] = []
-        open_stream = ffmpeg._opened_stream
+        open_stream = ffmpeg.opened_stream
 
         def timed(*asked):
             begun = time.monotonic()
@@ -1546,7 +1546,7 @@ class TestOtherWays:
             took.append(time.monotonic() - begun)
             return container
 
-        monkeypatch.setattr(ffmpeg, "_opened_stream", timed)
+        monkeypatch.setattr(ffmpeg, "opened_stream", timed)
         address = f"rtmp://127.0.0.1:{free_port()}/live/one"
         with ExitStack() as running:
             serve = partial(live_by_ffmpeg, "-f", "flv", "-listen", "1", address)

@@ -20,6 +20,7 @@ from streamrec.data.clips import (
 )
 from streamrec.data.splits import groups_of, held_out, split_by_group
 from streamrec.errors import DataError, SettingsError
+from streamrec.types import SOUND, VIDEO
 from tests.helpers.recordings import write_video
 
 
@@ -272,6 +273,16 @@ def test_footage_is_every_video_of_a_folder_and_each_is_its_own_group(tmp_path):
     assert len({clip.group for clip in found}) == 2
 
 
+def test_sound_beside_the_footage_of_a_model_of_video_is_passed_over(tmp_path):
+    for name in ("a.mp4", "a.wav"):
+        (tmp_path / name).write_bytes(b"")
+    assert [clip.path.name for clip in find_footage([tmp_path], sense=VIDEO)] == ["a.mp4"]
+    assert [clip.path.name for clip in find_footage([tmp_path], sense=SOUND)] == ["a.mp4", "a.wav"]
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(DataError, match="holds no video: give a file, or a folder"):
+        find_footage([tmp_path], sense=VIDEO)
+
+
 @pytest.mark.parametrize("place", ["gone.mp4", "."])
 def test_footage_that_is_none_is_said(tmp_path, place):
     with pytest.raises(DataError, match="holds no video and no sound: give a file, or a folder"):
@@ -445,3 +456,24 @@ def test_files_of_other_sizes_are_not_read(tmp_path, monkeypatch):
         (tmp_path / f"{number}.mp4").write_bytes(b"x" * (10 + number))
     monkeypatch.setattr(data, "_hashed", lambda *facts: pytest.fail("a file was read"))
     assert data.same_recordings(tmp_path.glob("*.mp4")) == {}
+
+
+@pytest.mark.parametrize(
+    ("sense", "kept"),
+    [("video", {"a.mp4", "b.mp4"}), (None, {"a.mp4", "b.mp4"}), ("sound", {"a.mp4", "b.mp4", "a.wav"})],
+)
+def test_files_of_another_sense_beside_the_clips_are_passed_over_with_one_line(tmp_path, sense, kept):
+    for name in ("wave/a.mp4", "wave/a.wav", "fall/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    said = []
+    assert {clip.path.name for clip in find_clips(tmp_path, sense=sense, log=said.append)} == kept
+    assert len(said) == 3 - len(kept) and all(
+        "a.wav, are no video, and are passed over" in one for one in said
+    )
+
+
+def test_footage_for_a_model_of_readings_is_tables(tmp_path):
+    for name in ("a.csv", "b.mp4", "c.csv.gz"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [clip.path.name for clip in find_footage([tmp_path], sense="signal")] == ["a.csv", "c.csv.gz"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from streamrec import Frame, Prediction, Relevance, Result
+from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.outputs.plot import SECONDS, SIZE, Plots, plot_of
+from streamrec.settings.evidence import EvidenceSettings
 
 TIMES = np.arange(60) / 10.0
 ROWS = np.zeros((60, 3), np.float32)
@@ -75,3 +77,8 @@ def test_an_explanation_is_shown_until_the_next_and_not_for_long():
     assert bright[30] > bright[29] + 5
     assert bright[34] > bright[29] + 5
     assert abs(bright[40] - bright[29]) < 2
+
+
+def test_pictures_are_kept_only_where_something_takes_each_of_them():
+    assert not DispatchSettings().keeps_pictures
+    assert DispatchSettings(evidence=EvidenceSettings()).keeps_pictures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import time
 
 import numpy as np
 import pytest
@@ -210,3 +211,65 @@ def test_a_broker_is_named_without_its_password():
     source = open_source("mqtt://me:secret@broker/phone/sensors?channels=x,y")
     assert "secret" not in source.name
     assert (source.sense, source.live, source.channels) == ("signal", True, ("x", "y"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seconds,x,y,note\n0.0,,1,\n0.1,2,3,left\n0.2,4,5,\n",
+        "seconds,x,y,note\n0.0,,,\n0.1,2,3,\n0.2,4,5,\n",
+        '{"seconds": 0, "x": null, "y": 1}\n{"seconds": 0.1, "x": 2, "y": 3}\n{"seconds": 0.2, "x": 4, "y": 5}\n',
+    ],
+)
+def test_a_reading_that_is_missing_in_the_first_row_costs_that_row_and_not_the_channel(tmp_path, text):
+    source = TableSource(table(tmp_path, text))
+    assert read(source) == [(0.1, [2.0, 3.0], None), (0.2, [4.0, 5.0], None)]
+    assert source.channels == ("x", "y") and source.health.refused == {NO_READING: 1}
+
+
+def test_rows_of_now_are_not_held_back_until_each_channel_has_a_reading():
+    source = RowSource([], live=True)
+    rows = rows_of_lines(source, iter(["x,y\n", ",1\n", "2,3\n"]), timed=False)
+    assert next(rows).values is None and next(rows).values.tolist() == [2.0, 3.0]
+    assert source.channels == ("x", "y")
+
+
+def test_what_is_missing_in_a_hundred_rows_is_no_channel():
+    rows = [{"seconds": n / 10, "x": n, "fault": None} for n in range(103)]
+    source = RowSource(rows)
+    assert len(read(source)) == 3 and source.channels == ("x",)
+
+
+@pytest.mark.parametrize("clock", ["time", "ms"])
+def test_dates_are_utc_where_no_zone_is_given_and_are_never_thousandths(tmp_path, monkeypatch, clock):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        # Winter begins in Berlin between these two.
+        dates = ("2026-10-25T02:59:55", "2026-10-25T03:00:05")
+        lines = "".join(f'{{"{clock}": "{date}", "x": 1}}\n' for date in dates)
+        for text in (lines, f"{clock},x\n{dates[0]},1\n{dates[1]},1\n"):
+            first, second = TableSource(table(tmp_path, text))
+            assert second.timestamp - first.timestamp == pytest.approx(10.0)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("retries", [0, 3, None])
+@pytest.mark.parametrize(
+    ("address", "sense"),
+    [
+        ("mqtt://h/t", "signal"),
+        ("mqtt://h/t", "video"),
+        ("serial:/dev/ttyUSB0", "signal"),
+        ("mic:", "video"),
+        ("mic:", "sound"),
+        ("rtsp://h/s", "sound"),
+        ("rtsp://h/s#sound", "video"),
+        ("rtsp://h/s", "video"),
+        ("0", "video"),
+    ],
+)
+def test_each_live_source_is_opened_again_as_often_as_is_asked(address, sense, retries):
+    assert open_source(address, retries=retries, sense=sense)._retries == retries

@@ -7,6 +7,8 @@ import pytest
 
 from streamrec import open_source
 from streamrec.errors import SourceError
+from streamrec.sources.file_bytes import LocalFile
+from streamrec.sources.file_length import missing_bytes
 from streamrec.sources.microphone import Microphone
 from streamrec.sources.network_sound import NetworkSound
 from streamrec.sources.open import file_of
@@ -204,3 +206,25 @@ def test_a_file_that_is_called_like_a_sound_track_is_that_file(tmp_path):
 def test_what_has_no_sound_is_a_sentence(what, said):
     with pytest.raises(SourceError, match=said):
         open_source(what, sense=SOUND)
+
+
+@pytest.mark.parametrize("block", [[0, 16384], np.array([0, 16384], np.int64)])
+def test_whole_numbers_without_a_known_full_scale_are_refused_and_not_read_as_silence(block):
+    with pytest.raises(SourceError, match=r"block 0: of whole numbers of 64 bits.*np\.int16"):
+        list(SoundSource([block], rate=8000))
+
+
+@pytest.mark.parametrize("length", [0, 0x7FFFFFFF, 0x7FFFF024, 0x80000024, 0xFFFFFFFF])
+def test_a_wav_of_a_pipe_whose_length_is_unknown_is_not_cut_off(tmp_path, length):
+    assert missing_of_wav(tmp_path, length) == 0
+
+
+def test_a_wav_that_is_cut_off_is_noticed(tmp_path):
+    assert missing_of_wav(tmp_path, 5_000) == 5_000 + 8 - 1_000
+
+
+def missing_of_wav(tmp_path, length: int) -> int:
+    path = tmp_path / "sound.wav"
+    path.write_bytes((b"RIFF" + length.to_bytes(4, "little") + b"WAVEfmt ").ljust(1_000, b"\0"))
+    with path.open("rb", buffering=0) as file:
+        return missing_bytes(LocalFile(file))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,14 @@ def test_a_sensor_is_turned_as_one_and_the_other_channels_stay():
 )
 def test_the_axes_of_a_sensor_are_found_by_their_names(channels, found):
     assert vectors_of(channels) == found
+
+
+def test_background_is_played_between_recordings_of_readings():
+    settings = WindowSettings(
+        streams=3, window=30, fps=20.0, augmentation=None, transform=TRANSFORM, max_gap=1.0, pause=1.0
+    )
+    quiet = a_recording("quiet")
+    quiet = replace(quiet, targets=np.full_like(quiet.targets, 2))
+    made = StreamWindows([a_recording("a")], settings, background=[quiet])
+    played = np.concatenate([next(made).targets.ravel() for _ in range(20)])
+    assert {0, 1, 2} <= set(played.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -167,3 +168,22 @@ def test_recordings_without_a_label_are_no_words():
         words_of(
             [Recording(np.zeros((3, 320), np.float32), np.zeros(3), np.full(3, NO_LABEL), "anna")], RATE, 0
         )
+
+
+def test_words_that_fit_into_no_window_are_refused_with_the_least_window_that_takes_them():
+    long = [a_word(1, "anna"), a_word(2, "anna", seconds=3.0)]
+
+    def made(window: int) -> SpeechWindows:
+        how = without_variation(SpeechAugmentation())
+        return SpeechWindows(
+            long, WindowSettings(streams=4, window=window, fps=25.0, augmentation=how), SOUND, blank=0
+        )
+
+    with pytest.raises(
+        DataError, match=r"words of 3\.0 s do not fit into windows of 50 hops \(2\.0 s\)"
+    ) as error:
+        made(50)
+    least = int(re.search(r"--window (\d+)", str(error.value))[1])
+    made(least)
+    with pytest.raises(DataError):
+        made(least - 1)

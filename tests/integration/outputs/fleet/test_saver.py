@@ -124,7 +124,7 @@ def test_a_process_that_was_killed_while_the_head_was_away_loses_nothing(bench):
 
 
 def test_what_a_dead_group_left_on_a_machine_that_never_runs_it_again_is_brought(tmp_path, bench):
-    folder = tmp_path / "outbox"
+    other = tmp_path / "outbox" / "g2.db"
     old, door = bench.saver("outbox/g1"), Camera("door")
     bench.save(old, door.at(0.0), snapshot=b"0")
     bench.ledger.away = True
@@ -132,13 +132,15 @@ def test_what_a_dead_group_left_on_a_machine_that_never_runs_it_again_is_brought
     bench.save(old, door.at(2.0, ended(0.5, 1.5)))
     bench.save(old, door.at(30.0, started(29.0)))  # the group will have been claimed elsewhere by then
     with pytest.raises(LedgerAway):
-        bring_abandoned(bench.ledger, folder)
+        bring_abandoned(bench.ledger, other)
     bench.ledger.away = False
-    assert bring_abandoned(bench.ledger, folder) == 0  # its own process may come back, and go on
+    (other.parent / "g3.db").write_bytes(b"damaged" * 1000)
+    assert bring_abandoned(bench.ledger, other.with_name("g1.db")) == 0  # one's own
+    assert bring_abandoned(bench.ledger, other) == 0  # its own process may come back, and go on
     bench.now += 5.0
     bench.saver("b")
-    assert bring_abandoned(bench.ledger, folder) == 1
-    assert bring_abandoned(bench.ledger, folder) == 0
+    assert bring_abandoned(bench.ledger, other) == 1
+    assert bring_abandoned(bench.ledger, other) == 0
     assert bench.head.events() == [("door", "wave", 1000.5, 1.0)]
     assert bench.head.announced == [("started", "wave"), ("ended", "wave")]
 
