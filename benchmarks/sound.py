@@ -164,7 +164,7 @@ def measured(clips: list[Clip], arguments: argparse.Namespace) -> dict[str, obje
             "interval": [low, high],
             "by seed": [measure(rows) for rows in by_seed],
         }
-    low, high = poisson_interval(alarms, hours)
+    low, high = (bound / hours for bound in poisson_interval(alarms))
     table["false events an hour of nothing"] = {
         "value": alarms / hours,
         "interval": [low, high],
