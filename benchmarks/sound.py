@@ -5,7 +5,7 @@
 Each group is held out in turn, and learned from with each seed (a model file each, so that a stopped run goes on).
 Reported are: the clip accuracy, of the mean of a clip's probabilities over the labels of sounds, as in published
 numbers; the part of the clips for which an event of the right label came, and events of other labels a clip; the delay
-from the first step in which something can be heard to the event; false events an hour of silence, of the noise of a
+from the first step in which something is audible to the event; false events an hour of silence, of the noise of a
 microphone and of hum, which are drawn with seeds of their own. Intervals are of 95 %, by bootstrap over groups, or over
 clips where ``--by clip`` is given: of few groups the former says little.
 """
@@ -47,7 +47,7 @@ class Scored:
     right: bool  # by the mean of its probabilities
     found: bool  # an event of its label came
     wrong: int  # events of other labels
-    delay: float | None  # seconds from the first step that can be heard; None: no event of its label came
+    delay: float | None  # seconds from the first step that is audible; None: no event of its label came
 
 
 def scored(model: ActionModel, clip: Clip, one: Recording) -> Scored:
@@ -62,8 +62,8 @@ def scored(model: ActionModel, clip: Clip, one: Recording) -> Scored:
         for event, at in zip(played.events, played.notified, strict=True)
         if isinstance(event, ActionStarted)
     ]
-    heard = np.sqrt(np.square(one.pictures).mean(1)) > SILENCE
-    begun = float(one.timestamps[heard.argmax()])
+    audible = np.sqrt(np.square(one.pictures).mean(1)) > SILENCE
+    begun = float(one.timestamps[audible.argmax()])
     step = 1.0 / model.config.fps  # the time of a step is that of its first sample
     own = [at + step - begun for label, at in started if label == clip.label]
     return Scored(
@@ -164,7 +164,7 @@ def measured(clips: list[Clip], arguments: argparse.Namespace) -> dict[str, obje
             "interval": [low, high],
             "by seed": [measure(rows) for rows in by_seed],
         }
-    low, high = poisson_interval(alarms, hours)
+    low, high = (bound / hours for bound in poisson_interval(alarms))
     table["false events an hour of nothing"] = {
         "value": alarms / hours,
         "interval": [low, high],

@@ -40,12 +40,6 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for long begins first, so that the other workers calculate meanwhile, and none is left with it."""
-    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
-
-
 @pytest.fixture(autouse=True)
 def nobody_ends_this_process(monkeypatch) -> None:
     """Commands that run in the tests' own process leave no thread behind that would end it at a later test's signal."""

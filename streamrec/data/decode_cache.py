@@ -20,7 +20,7 @@ from streamrec.core.files import make_private_folder
 from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip
 from streamrec.data.file_senses import sense_of
 from streamrec.data.phase import phase_targets
-from streamrec.data.sounds import hops_of, is_heard
+from streamrec.data.sounds import hops_of, is_audible
 from streamrec.data.tables import rows_of
 from streamrec.errors import DataError, StreamrecError
 from streamrec.nn.signals import SignalTransform
@@ -131,10 +131,10 @@ def _check_sense(clip: Clip, transform: InputTransform) -> None:
 
 
 def _heard(recording: Recording, labels: tuple[str, ...], step: float) -> Recording:
-    """The same recording of one sound, with the background for its label, or none, where nothing can be heard."""
+    """The same recording of one sound, with the background for its label, or none, where nothing is audible."""
     nothing = next((number for number, label in enumerate(labels) if label in BACKGROUND), NO_LABEL)
     return replace(
-        recording, targets=np.where(is_heard(recording.pictures, step), recording.targets, nothing)
+        recording, targets=np.where(is_audible(recording.pictures, step), recording.targets, nothing)
     )
 
 

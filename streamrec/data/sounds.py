@@ -1,4 +1,4 @@
-"""Recordings of sound as hops of samples, and what of them can be heard."""
+"""Recordings of sound as hops of samples, and what of them is audible."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamrec.types import Frame, Source
 
 SILENCE = 10 ** (
     -65 / 20
-)  # level of a hop, root mean square, below which nothing can be heard: -65 dB of full scale
+)  # level of a hop, root mean square, below which nothing is audible: -65 dB of full scale
 PAUSE = 1.0  # seconds: a sound may be silent for so long within itself, between two ticks of a clock
 
 
@@ -63,20 +63,20 @@ class _Whole(Wrapper):
             yield replace(last, image=silence, index=last.index + 1, timestamp=end)
 
 
-def is_heard(hops: np.ndarray, step: float) -> np.ndarray:
-    """(T, S) samples -> (T,) whether something can be heard, or was and will be within a ``PAUSE``.
+def is_audible(hops: np.ndarray, step: float) -> np.ndarray:
+    """(T, S) samples -> (T,) whether something is audible, or was and will be within a ``PAUSE``.
 
     Clips of sounds are often filled up with silence; what is learned from that is that it is the sound.
 
     >>> hops = np.zeros((6, 4))
     >>> hops[[0, 2]] = 0.1
-    >>> is_heard(hops, 0.5).tolist()
+    >>> is_audible(hops, 0.5).tolist()
     [True, True, True, False, False, False]
     """
     loud = np.sqrt(np.square(hops, dtype=np.float32).mean(1)) > SILENCE
-    heard = loud.copy()
+    audible = loud.copy()
     places = np.flatnonzero(loud)
     for first, second in pairwise(places):
         if (second - first - 1) * step <= PAUSE:
-            heard[first:second] = True
-    return heard
+            audible[first:second] = True
+    return audible

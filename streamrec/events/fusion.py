@@ -1,4 +1,4 @@
-"""Two events together, in either order: what a camera sees and what it hears, or two cameras, or two models.
+"""Two events together, in either order: one of pictures and one of sound, of two cameras, or of two models.
 
 Late fusion: each model decides on its own, and a rule combines their events.
 """

@@ -29,6 +29,20 @@ _LISTS = (b"#EXTM3U", b"ffconcat version", b"<MPD", b"<?xml", b"v=0", b"[playlis
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, -90: cv2.ROTATE_90_CLOCKWISE}
 
 
+def packets_past_damage(container: Any, stream: Any) -> Generator[Any, None, bool]:
+    """The packets of a stream; a part that cannot be read is skipped. Returns whether a damaged file was given up."""
+    damaged = 0
+    while damaged < DAMAGED_READS:
+        try:
+            for packet in container.demux(stream):
+                damaged = 0
+                yield packet
+            return False
+        except av.FFmpegError:
+            damaged += 1
+    return True
+
+
 class Video:
     """An open video. Iterate ``pictures`` once; then ``amiss`` is what was cut off or lost, None: nothing."""
 
@@ -132,16 +146,8 @@ class Video:
 
     def _packets(self) -> Iterator[Any]:
         """Packets of video; a part that cannot be read is skipped."""
-        damaged = 0
-        while damaged < DAMAGED_READS:
-            try:
-                for packet in self._container.demux(self._stream):
-                    damaged = 0
-                    yield packet
-                return
-            except av.FFmpegError:
-                damaged += 1
-        self._errors += 1
+        given_up = yield from packets_past_damage(self._container, self._stream)
+        self._errors += given_up  # which others have counted up meanwhile
 
     def _what_is_amiss(self, came: int, end: float) -> str | None:
         data, promised = self._data, self.promised

@@ -8,10 +8,9 @@ from typing import Any
 import av
 import numpy as np
 
+from streamrec.sources.decoding import packets_past_damage
 from streamrec.sources.file_bytes import UnreadableError
 from streamrec.sources.sound import RATE, scaled
-
-DAMAGED_READS = 100  # in a row, after which a damaged file is given up
 
 
 def sound_stream(container: Any) -> Any:
@@ -50,18 +49,11 @@ class Blocks:
                 yield samples, seconds
 
     def _packets(self, patient: bool) -> Iterator[Any]:
-        damaged = 0
-        while damaged < DAMAGED_READS:
-            try:
-                for packet in self._container.demux(self._stream):
-                    damaged = 0
-                    yield packet
-                return
-            except av.FFmpegError:
-                if not patient:
-                    raise
-                damaged += 1
-        self.errors += 1
+        if patient:
+            given_up = yield from packets_past_damage(self._container, self._stream)
+            self.errors += given_up  # which others have counted up meanwhile
+        else:
+            yield from self._container.demux(self._stream)
 
     def _decoded(self, packet: Any) -> list[Any]:
         try:

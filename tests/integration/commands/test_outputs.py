@@ -40,6 +40,8 @@ def call(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
+    # A thread that another test left would make it leave by os._exit, and this process with it.
+    monkeypatch.setattr("streamrec.commands.process._leave", sys.exit)
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["streamrec", *map(str, words)])

@@ -32,7 +32,7 @@ FAST = {
 
 
 # The first test waits for all trials.
-pytestmark = [pytest.mark.waits, pytest.mark.timeout(FREEZE_SECONDS + 300.0)]
+pytestmark = pytest.mark.timeout(FREEZE_SECONDS + 300.0)
 
 
 class OffWithPassword(FAULTS["off"]):  # type: ignore[name-defined, misc]

@@ -16,8 +16,6 @@ SECONDS = 30.0  # some five faults of each camera
 MODEL = "synthetic"  # a small one: what it predicts does not matter here
 MEMORY_MB = 60.0  # an allocator that warms up; a picture kept for each frame would be hundreds
 
-pytestmark = pytest.mark.waits
-
 
 @pytest.fixture(scope="module")
 def soak(once_a_run: Callable[[str, Callable[[], Any]], Any]) -> Soak:

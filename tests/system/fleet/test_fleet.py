@@ -28,7 +28,6 @@ pytestmark = [
     ),
     pytest.mark.skipif(sys.platform != "linux", reason="Ray runs several machines on Linux alone"),
     pytest.mark.slow,
-    pytest.mark.waits,
     pytest.mark.timeout(900),
 ]
 

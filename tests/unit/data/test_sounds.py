@@ -1,4 +1,4 @@
-"""Sound files as data: found, decoded into hops, labelled where they can be heard."""
+"""Sound files as data: found, decoded into hops, labelled where they are audible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from streamrec import SoundTransform, Transform
 from streamrec.data.clips import NO_LABEL, find_clips, find_footage
 from streamrec.data.decode_cache import Recording, decode_clips
-from streamrec.data.sounds import is_heard
+from streamrec.data.sounds import is_audible
 from streamrec.errors import DataError
 from tests.helpers.sounds import tone, write_media
 
@@ -65,5 +65,5 @@ def test_a_file_that_is_shorter_than_a_step_is_named(tmp_path):
 def test_a_short_pause_belongs_to_the_sound_and_a_long_one_does_not():
     hops = np.zeros((30, 8))
     hops[[3, 12, 29]] = 0.1
-    heard = is_heard(hops, 0.1)
-    assert np.flatnonzero(heard).tolist() == [*range(3, 13), 29]
+    audible = is_audible(hops, 0.1)
+    assert np.flatnonzero(audible).tolist() == [*range(3, 13), 29]
