@@ -7,8 +7,6 @@ import math
 import numpy as np
 
 _PIECE = (0.25, 0.5)  # of a word: how much of it a fragment is
-_FRAME = 0.03  # seconds, of overlap-add
-_SEARCHED = 0.008  # seconds by which a frame may be moved to fit: one period of a voice of 125 Hz
 
 
 def not_a_word(rng: np.random.Generator, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -53,30 +51,4 @@ def voiced(rng: np.random.Generator, length: int, rate: float) -> np.ndarray:
         if rng.random() < 0.3:
             break
         at += count + round(math.exp(rng.uniform(math.log(0.03), math.log(1.0))) * rate)
-    return found
-
-
-def stretched(samples: np.ndarray, factor: float, rate: float) -> np.ndarray:
-    """(K,) samples -> about (factor x K,): slower at the same pitch (overlap-add, Verhelst and Roelands, 1993).
-
-    >>> tone = np.sin(np.arange(4000) / 5).astype(np.float32)
-    >>> abs(len(stretched(tone, 1.25, 8000.0)) - 5000) < 250
-    True
-    """
-    size, reach = round(_FRAME * rate) // 2 * 2, round(_SEARCHED * rate)
-    half = size // 2
-    count = round(factor * len(samples)) // half
-    if len(samples) < 2 * size + 2 * reach or count < 3:
-        return samples
-    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
-    padded = np.concatenate([samples, np.zeros(size + half + 2 * reach, np.float32)])
-    found = np.zeros((count + 1) * half, np.float32)
-    at = 0
-    for number in range(count):
-        if number:
-            wanted = padded[at + half : at + half + size]  # what would follow
-            low = max(0, min(round(number * half / factor) - reach, len(samples)))
-            around = padded[low : low + size + 2 * reach]
-            at = low + int(np.correlate(around, wanted, "valid").argmax())
-        found[number * half : number * half + size] += hann * padded[at : at + size]
     return found

@@ -97,7 +97,8 @@ class SpeechWindows:
         scene = Scene.drawn(shared, how, len(self._voices))
         words = () if rng.random() < how.empty else self._voices[scene.group]
         before, after = (math.ceil(seconds * rate / hop) for seconds in REPORTED)
-        made = spoken(rng, words, (steps - after) * hop, rate, how, least_pause=_PAUSE_HOPS * hop)
+        room = (steps - after) * hop
+        made = spoken(rng, words, room, rate, how, pitch=scene.pitch, least_pause=_PAUSE_HOPS * hop)
         clean = Spoken(np.pad(made.samples, (0, after * hop)), made.words)
         noisy = varied(rng, clean, rate, how, scene)
         elapsed = np.full(steps, hop / rate, np.float32)
