@@ -13,7 +13,7 @@ from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
 from streamrec.train.not_words import not_a_word, voiced
-from streamrec.train.voices import in_another_voice
+from streamrec.train.voices import around_one, in_another_voice
 
 # Of a word's loudest moment, as amplitude: what is softer before and behind the word is no part of it. An "s" may be
 # 40 dB below a vowel, so the first one holds; up to the second one where even the softest moment is noise.
@@ -222,7 +222,7 @@ def _pronounced(
     rng: np.random.Generator, samples: np.ndarray, how: SpeechAugmentation, pitch: float, rate: float
 ) -> np.ndarray:
     """The samples in a voice, louder or softer, at the level 1 of their root mean square."""
-    samples = _played(samples, pitch * around_one(rng, how.speed))
+    samples = _played(samples, pitch * float(around_one(rng, 1.0 + how.speed)))
     gain = decibels(rng.uniform(-how.uneven, how.uneven)) / max(rms(samples), 1e-6)
     samples = samples * np.float32(gain)
     if rng.random() < how.erased:
@@ -230,15 +230,6 @@ def _pronounced(
         start = int(rng.integers(max(1, len(samples) - size)))
         samples[start : start + size] = 0.0
     return samples
-
-
-def around_one(rng: np.random.Generator, most: float) -> float:
-    """A factor of at most 1 + ``most``, and at least its inverse.
-
-    >>> around_one(np.random.default_rng(0), 0.0)
-    1.0
-    """
-    return math.exp(rng.uniform(-1.0, 1.0) * math.log1p(most))
 
 
 def _played(samples: np.ndarray, speed: float) -> np.ndarray:
@@ -303,7 +294,7 @@ def drawn_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarra
 def a_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarray:
     """(L,) a part of one of ``_SOUNDS`` drawn sounds, at a drawn speed, perhaps backwards."""
     whole = _drawn(int(rng.integers(_SOUNDS)), 1 << math.ceil(math.log2(2 * length)), rate)
-    speed = around_one(rng, 0.4)
+    speed = float(around_one(rng, 1.4))
     count = math.ceil(speed * length) + 2
     start = int(rng.integers(len(whole) - count))
     return _played(whole[start : start + count][:: rng.choice((-1, 1))], speed)[:length]
@@ -384,5 +375,5 @@ class Scene:
             bool(rng.random() < how.microphone),
             float(rng.uniform(*how.noise_below)) if rng.random() < how.noise else None,
             float(rng.uniform(-0.3, 2.0)),
-            around_one(rng, how.pitch),
+            float(around_one(rng, 1.0 + how.pitch)),
         )

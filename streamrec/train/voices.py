@@ -52,6 +52,15 @@ def in_another_voice(rng: np.random.Generator, samples: np.ndarray, rate: float)
     return found[start : start + len(moments) * stride]
 
 
+def around_one(rng: np.random.Generator, most: float, size: int | None = None) -> np.ndarray:
+    """Factors of at most ``most``, and at least its inverse.
+
+    >>> float(around_one(np.random.default_rng(0), 1.0))
+    1.0
+    """
+    return np.exp(rng.uniform(-1.0, 1.0, size) * math.log(most))
+
+
 def _analyzed(
     samples: np.ndarray, rate: float, stride: int, window: int, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +83,7 @@ def _analyzed(
 
 def _moments(rng: np.random.Generator, count: int) -> np.ndarray:
     """(T,) places between ``count`` moments, in order: the parts of a word become longer or shorter."""
-    speeds = _around_one(rng, LENGTHS) * _around_one(rng, PARTS, 4)
+    speeds = around_one(rng, LENGTHS) * around_one(rng, PARTS, 4)
     places = np.cumsum(np.interp(np.linspace(0.0, 3.0, 3 * count), range(4), speeds))
     return places[places < count - 1] if (places < count - 1).any() else np.zeros(1)
 
@@ -82,19 +91,14 @@ def _moments(rng: np.random.Generator, count: int) -> np.ndarray:
 def _formed(rng: np.random.Generator, envelope: np.ndarray, rate: float) -> np.ndarray:
     """(T, bins) log power -> the same of another vocal tract, with other contrasts."""
     bins = np.linspace(0.0, rate / 2, envelope.shape[1])
-    low = _around_one(rng, FORMANTS)
+    low = around_one(rng, FORMANTS)
     knots = np.append(np.minimum(_KNOTS, np.multiply(rate, (0.0, 0.1, 0.3125))), rate / 2)
-    places = np.interp(bins, knots * (1.0, low, low * _around_one(rng, FORMANT), 1.0), knots)
+    places = np.interp(bins, knots * (1.0, low, low * around_one(rng, FORMANT), 1.0), knots)
     envelope = _between(envelope.T, places / (rate / 2) * (len(bins) - 1)).T
     loudness = envelope.mean(1, keepdims=True)
     sharper, livelier = 1.0 + rng.uniform(-1.0, 1.0, 2).astype(np.float32) * (SHARPNESS, DYNAMICS)
     formed = sharper * (envelope - loudness) + livelier * (loudness - loudness.max())
     return np.asarray(formed, np.float32)
-
-
-def _around_one(rng: np.random.Generator, most: float, size: int | None = None) -> np.ndarray:
-    """Factors of at most ``most``, and at least its inverse."""
-    return np.exp(rng.uniform(-1.0, 1.0, size) * math.log(most))
 
 
 def _excitation(
