@@ -20,8 +20,8 @@ class MediaFile:
     ``pipes``: a pipe may be read, and waited for. Raises ``SourceError`` where there is no such file.
 
     >>> file = MediaFile("https://me:secret@10.0.0.7/party.mp4", pipes=False)
-    >>> file.name, file.secrets
-    ('https://***@10.0.0.7/party.mp4', ('secret',))
+    >>> file.name
+    'https://***@10.0.0.7/party.mp4'
     """
 
     def __init__(self, path: str | Path, *, pipes: bool) -> None:
