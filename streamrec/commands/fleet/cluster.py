@@ -24,6 +24,7 @@ from streamrec.commands.fleet.group import Group, Place
 from streamrec.commands.fleet.head import FleetJob, GroupAway, Head
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.commands.fleet.spec import SPECS, GroupSpec
+from streamrec.core import memory
 from streamrec.core.threads import limit_opencv_threads
 from streamrec.core.version import version_of
 from streamrec.errors import HistoryError, SettingsError, StreamrecError, need
@@ -102,6 +103,7 @@ class Machine:
             _MACHINE: self.name,
             _FOLDER: str(self.folder.absolute()),
             _KEY: str(self.key_file.absolute()),
+            memory.VARIABLE: str(memory.HEAPS),
         }
         if is_head:
             own |= {
