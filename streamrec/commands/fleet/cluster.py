@@ -24,6 +24,7 @@ from streamrec.commands.fleet.group import Group, Place
 from streamrec.commands.fleet.head import FleetJob, GroupAway, Head
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.commands.fleet.spec import SPECS, GroupSpec
+from streamrec.core import memory
 from streamrec.core.hosts import with_port
 from streamrec.core.messages import why
 from streamrec.core.threads import limit_opencv_threads
@@ -104,6 +105,7 @@ class Machine:
             _MACHINE: self.name,
             _FOLDER: str(self.folder.absolute()),
             _KEY: str(self.key_file.absolute()),
+            memory.VARIABLE: str(memory.HEAPS),
         }
         if is_head:
             own |= {
