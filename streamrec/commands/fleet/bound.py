@@ -121,7 +121,7 @@ def supervised(
 @contextlib.contextmanager
 def bound(host: str) -> Iterator[None]:
     """Bind ports that this process opens on all interfaces to the host instead; afterwards it can open none."""
-    ours = supervised(host, stdin=subprocess.DEVNULL)
+    ours = supervised(host, stdin=subprocess.DEVNULL, output=subprocess.DEVNULL)
     ours.include_this_process()
     try:
         yield
@@ -370,6 +370,8 @@ def main(host: str, line: socket.socket, command: list[str]) -> int:
     family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     child, listeners = _begin(_try, asking=True)
     bound = _Supervisor(("127.0.0.1", 0), socket.AF_INET).run(child, listeners) == 0
+    if not bound:
+        print(f"ports cannot be bound to {host} alone here: they are open on all interfaces", file=sys.stderr)
     child, listeners = 0, []
     if command:
         child, listeners = _begin(lambda: os.execv(command[0], command), asking=bound)

@@ -127,6 +127,7 @@ class RayProcess:
 
     def start_head(self, port: int) -> None:
         """Begin a cluster; raises ``SettingsError``."""
+        self._need_host()
         with contextlib.suppress(OSError):
             _wait_for_port(f"{self._machine.host}:{port}")
             raise SettingsError(_TAKEN)
@@ -141,14 +142,17 @@ class RayProcess:
 
     def join(self, address: str) -> None:
         """Join the cluster at host:port; raises ``SettingsError``."""
+        self._need_host()
         self._start([f"--address={address}"], {}, is_head=False)
+
+    def _need_host(self) -> None:
+        if not has_address(self._machine.host):
+            raise SettingsError(
+                f"--host {self._machine.host}: this machine has no such address; `ip address` lists those that it has"
+            )
 
     def _start(self, options: list[str], resources: dict[str, float], *, is_head: bool) -> None:
         machine = self._machine
-        if not has_address(machine.host):
-            raise SettingsError(
-                f"--host {machine.host}: this machine has no such address; `ip address` lists those that it has"
-            )
         machine.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         resources = {f"streamrec-{version_of()}": 1.0, **resources}
         command = [

@@ -19,7 +19,15 @@ from streamrec.evaluation.bench import make_video
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.store import History
-from tests.helpers.fleet_processes import FleetOnOneHost, Process, children, kill_machine
+from tests.helpers.fleet_processes import (
+    FleetOnOneHost,
+    Process,
+    children,
+    is_on_all_interfaces,
+    kill_machine,
+    listening,
+    ports_can_be_bound,
+)
 from tests.helpers.paths import ROOT
 
 pytestmark = [
@@ -102,6 +110,8 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     fleet.joined("north")
     fleet.until(fleet.moved_to("north"))
     fleet.joined("south")
+    if ports_can_be_bound():
+        assert [place for _, place in listening(fleet.pids) if is_on_all_interfaces(place)] == []
     fleet.command("drain", "north")
     fleet.until(fleet.moved_to("south"))
     fleet.machines["north"].end()
