@@ -277,18 +277,18 @@ class _Supervisor:
             fcntl.ioctl(listener, _ID_VALID, struct.pack("=Q", number))
             if copied.family != place[0]:
                 return False
-            copied.bind(self._wanted(copied, *place[1:]))
+            copied.bind(self._wanted(copied, place[1]))
         return True
 
-    def _wanted(self, copied: socket.socket, port: int, flow: int) -> tuple[Any, ...]:
+    def _wanted(self, copied: socket.socket, port: int) -> tuple[Any, ...]:
         """Where the socket is to be bound: the host, or loopback where it cannot have the host's address."""
         if copied.family == socket.AF_INET:
             return (self.host[0] if self.family == socket.AF_INET else "127.0.0.1", port)
         if self.family == socket.AF_INET6:
-            return (self.host[0], port, flow, self.host[3])
+            return (self.host[0], port, *self.host[2:])
         if copied.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
-            return ("::1", port, flow, 0)
-        return (f"::ffff:{self.host[0]}", port, flow, 0)
+            return ("::1", port)
+        return (f"::ffff:{self.host[0]}", port)
 
 
 def _received(line: socket.socket) -> list[int]:
@@ -298,11 +298,11 @@ def _received(line: socket.socket) -> list[int]:
     return []
 
 
-def _all_interfaces(asked: bytes) -> tuple[int, int, int] | None:
-    """Family, port and flow label of an address of all interfaces; None of any other.
+def _all_interfaces(asked: bytes) -> tuple[int, int] | None:
+    """Family and port of an address of all interfaces; None of any other.
 
     >>> _all_interfaces(struct.pack("=H", socket.AF_INET) + bytes.fromhex("1f90 00000000 0000000000000000"))
-    (2, 8080, 0)
+    (2, 8080)
     >>> _all_interfaces(struct.pack("=H", socket.AF_INET) + bytes.fromhex("1f90 7f000001 0000000000000000"))
     """
     if len(asked) < 16:
@@ -310,11 +310,11 @@ def _all_interfaces(asked: bytes) -> tuple[int, int, int] | None:
     kind = struct.unpack_from("=H", asked)[0]
     if kind in (socket.AF_INET, socket.AF_UNSPEC):  # Linux takes the second for the first
         port, address = struct.unpack_from("!2xH4s", asked)
-        return None if any(address) else (int(socket.AF_INET), port, 0)
+        return None if any(address) else (int(socket.AF_INET), port)
     if kind == socket.AF_INET6 and len(asked) >= 24:
-        port, flow, address = struct.unpack_from("!2xHI16s", asked)
+        port, address = struct.unpack_from("!2xH4x16s", asked)
         mapped = bytes(10) + b"\xff\xff" + bytes(4)  # ::ffff:0.0.0.0
-        return (kind, port, flow) if address in (bytes(16), mapped) else None
+        return (kind, port) if address in (bytes(16), mapped) else None
     return None
 
 

@@ -173,6 +173,9 @@ def test_a_machine_with_another_key_or_another_version_is_refused_in_words_and_a
     process = fleet.join("old", env={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"})
     assert process.wait() == 2
     assert "this machine has streamrec 9.9, and the head has" in process.text
+    process = fleet.join("elsewhere", "--host", "255.255.255.1")
+    assert process.wait() == 2
+    assert "--host 255.255.255.1: this machine has no such address" in process.text
     token = FleetKey.read(tmp_path / "fleet" / "fleet.key").token
     for text in (fleet.head.text, (tmp_path / "fleet" / "ray.log").read_text(), process.text):
         assert token not in text
