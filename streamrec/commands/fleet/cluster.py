@@ -198,8 +198,10 @@ class RayProcess:
         ours.process.stdin.close()
         ours.process.terminate()
         try:
-            ours.wait(patience)
+            over = ours.wait(patience) >= 0
         except subprocess.TimeoutExpired:
+            over = False
+        if not over:  # or its supervisor was killed, and Ray would take half a minute
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(ours.pid, signal.SIGKILL)
             ours.wait(patience)
