@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from streamrec.commands.correcting import watched
-from streamrec.commands.listening import listener_for, load_sound
+from streamrec.commands.listening import listener_for, listens, load_sound
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
@@ -227,6 +227,15 @@ class Roster:
             if camera.name == name:
                 camera.retune(events)
 
+    def _resumed(self, camera: Prepared) -> CameraSnapshot | None:
+        """From where a camera goes on; None: it begins anew, as it does where another model listens now."""
+        resume, listener = self._resume(camera.settings.name), camera.listener
+        if resume is None or (resume.sound is None) != (listener is None):
+            return None
+        if resume.sound is not None and listener is not None and not resume.sound.fits(listener.recognizer):
+            return None
+        return resume
+
     def _add(self, camera: Prepared) -> None:
         settings = camera.settings
         events = camera.events
@@ -240,7 +249,7 @@ class Roster:
             still=settings.still,
             count=RecurrenceSettings() if settings.count else None,
             events=events if settings.further or camera.listener else next(iter(events.values())),
-            resume=self._resume(settings.name),
+            resume=self._resumed(camera),
         )
         if settings.zones or settings.lines:
             added.placed(PlaceSettings(zones=settings.zones, lines=settings.lines, region=settings.region))
@@ -316,7 +325,7 @@ def _that_listen(cameras: Iterable[Prepared]) -> Iterator[str]:
     """What is to know of cameras that begin to listen."""
     for camera in cameras:
         if camera.listener is not None:
-            yield f"{camera.settings.name}: it listens with {camera.listener.name}; no sound is kept"
+            yield listens(camera.settings.name, camera.listener.name)
 
 
 def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:

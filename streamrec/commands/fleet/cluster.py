@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.commands.fleet.bound import Supervised, bind_freely, supervised
-from streamrec.commands.fleet.group import SPECS, Group, GroupSpec, Place
+from streamrec.commands.fleet.group import Group, Place
 from streamrec.commands.fleet.head import FleetJob, GroupAway, Head
 from streamrec.commands.fleet.interfaces import has_address
 from streamrec.commands.fleet.secret import FleetKey
+from streamrec.commands.fleet.spec import SPECS, GroupSpec
 from streamrec.core.threads import limit_opencv_threads
 from streamrec.core.version import version_of
 from streamrec.errors import HistoryError, SettingsError, StreamrecError, need
@@ -375,7 +376,8 @@ class _HeadActor:
             claim = self._head.claim(group, machine, cameras)
         except LedgerAway as error:
             return str(error), None
-        return "", (claim.epoch, claim.previous, claim.at, dict(claim.snapshots))
+        snapshots, running = dict(claim.snapshots), dict(claim.running)
+        return "", (claim.epoch, claim.previous, claim.at, snapshots, running)
 
     def save(self, batch: bytes) -> tuple[str, Any]:
         unpacked: Batch = PACKER.unpack(batch)
@@ -521,8 +523,8 @@ class RayLedger(HeadClient):
 
     def claim(self, group: str, machine: str, cameras: tuple[str, ...]) -> Claim:
         """As ``LedgerService.claim``."""
-        epoch, previous, at, snapshots = self._called("claim", group, machine, cameras)
-        return Claim(epoch=epoch, previous=previous, at=at, snapshots=snapshots)
+        epoch, previous, at, snapshots, running = self._called("claim", group, machine, cameras)
+        return Claim(epoch=epoch, previous=previous, at=at, snapshots=snapshots, running=running)
 
     def save(self, batch: Batch) -> float:
         """As ``LedgerService.save``."""

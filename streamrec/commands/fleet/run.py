@@ -28,7 +28,7 @@ from streamrec.core.hosts import host_problem
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError
-from streamrec.outputs.fleet.records import FleetStatus, LedgerAway
+from streamrec.outputs.fleet.records import FleetStatus, LedgerAway, SoundStatus
 from streamrec.types import SourceState
 
 _TICK = 0.5
@@ -281,5 +281,12 @@ def status_text(status: FleetStatus) -> str:
             camera = cameras.get(name)
             state = "no state yet" if camera is None else f"{camera.state}, {camera.fps:.1f} a second"
             reason = f" ({camera.reason})" if camera is not None and camera.reason else ""
-            lines.append(f"  {name}: {state}{reason}")
+            sound = "" if camera is None or camera.sound is None else f", {_described(camera.sound)}"
+            lines.append(f"  {name}: {state}{reason}{sound}")
     return "\n".join(lines)
+
+
+def _described(sound: SoundStatus) -> str:
+    """The sound of a camera that listens."""
+    reason = f" ({sound.reason})" if sound.reason else ""
+    return f"sound {sound.state}{reason}"
