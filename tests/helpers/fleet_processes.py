@@ -111,15 +111,16 @@ def listening(pids: Iterable[int]) -> list[tuple[int, str]]:
             if pid is not None and words[3] == state:
                 host, port = words[1].split(":")
                 parts = [bytes.fromhex(host[n : n + 8])[::-1] for n in range(0, len(host), 8)]
-                found.add((pid, f"{ipaddress.ip_address(b''.join(parts))}:{int(port, 16)}"))
+                address = ipaddress.ip_address(b"".join(parts))
+                if address.version == 6:
+                    address = address.ipv4_mapped or address
+                found.add((pid, f"{address}:{int(port, 16)}"))
     return sorted(found)
 
 
 def is_on_all_interfaces(place: str) -> bool:
     """Of host:port."""
-    address = ipaddress.ip_address(place.rpartition(":")[0])
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return (mapped or address).is_unspecified
+    return ipaddress.ip_address(place.rpartition(":")[0]).is_unspecified
 
 
 def ports_can_be_bound() -> bool:

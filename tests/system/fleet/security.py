@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -99,6 +100,15 @@ def _ports(fleet: MeasuredFleet, report: Report) -> None:
             if is_on_all_interfaces(where):
                 wide.append(f"{machine}: {_name(pid)} {where}")
     report.check(f"no port is open on all interfaces {wide or ''}", not wide)
+    answered = []
+    for machine in ("head", "north"):
+        for pid, where in listening(fleet.pids(machine)):
+            host, _, port = where.rpartition(":")
+            if host != "127.0.0.1":
+                with contextlib.suppress(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", int(port)), 5.0).close()
+                    answered.append(f"{machine}: {_name(pid)} {where}")
+    report.check(f"no port of an address answers on another one {answered or ''}", not answered)
 
 
 def _tokens(fleet: MeasuredFleet, report: Report, address: str) -> None:
