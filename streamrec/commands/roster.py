@@ -10,6 +10,7 @@ from typing import TypeAlias
 from streamrec.commands.correcting import watched
 from streamrec.commands.listening import listener_for, listens, load_sound
 from streamrec.core.files import Output, keep_inputs
+from streamrec.core.memory import give_back
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
 from streamrec.errors import SettingsError
@@ -214,6 +215,8 @@ class Roster:
             except Exception as error:
                 failed.append(str(plan.file.error(one.settings.name, "it cannot be watched", why(error))))
         self._recognizers = plan.recognizers
+        if gone or plan.cameras:
+            give_back()
         if failed and not self._running:
             raise SettingsError("; ".join(failed))
         new = [one.settings.name for one in plan.cameras if one.settings.name not in changed]

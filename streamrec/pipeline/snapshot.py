@@ -31,9 +31,7 @@ class SoundSnapshot:
 
     def fits(self, recognizer: Recognizer) -> bool:
         """Whether a recognizer is of the same model, and goes on from this state."""
-        if self.models != models_of(recognizer):
-            return False
-        return self.state is None or _shapes(self.state) == _shapes(recognizer.initial_state())
+        return self.models == models_of(recognizer) and (self.state is None or recognizer.accepts(self.state))
 
     def shifted(self, seconds: float) -> SoundSnapshot:
         """The same by a clock that is ahead by so many seconds."""
@@ -58,9 +56,7 @@ class CameraSnapshot:
 
     def fits(self, recognizer: Recognizer) -> bool:
         """Whether a recognizer is of the same models, and goes on from this state."""
-        if self.models != models_of(recognizer):
-            return False
-        return _shapes(self.state) == _shapes(recognizer.initial_state())
+        return self.models == models_of(recognizer) and recognizer.accepts(self.state)
 
     def shifted(self, seconds: float) -> CameraSnapshot:
         """The same by a clock that is ahead by so many seconds."""
@@ -81,9 +77,3 @@ def bare(frame: Frame) -> Frame:
     """
     nothing = np.broadcast_to(np.uint8(0), frame.image.shape)
     return Frame(nothing, frame.index, frame.timestamp, frame.segment, frame.source)
-
-
-def _shapes(state: State) -> list[tuple[tuple[int, ...], str]]:
-    optional = [one for one in (state.phase, state.strangeness) if one is not None]
-    arrays = (*state.head, *state.cache, state.probabilities, *optional, *state.tracks, *state.persons)
-    return [(one.shape, one.dtype.str) for one in arrays]

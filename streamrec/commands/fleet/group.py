@@ -14,6 +14,7 @@ from typing import Any
 from streamrec.commands.fleet.spec import GroupSpec
 from streamrec.commands.listening import load_sound
 from streamrec.commands.roster import Roster
+from streamrec.core.memory import give_back
 from streamrec.core.messages import why
 from streamrec.core.redact import redact
 from streamrec.errors import StateError, StreamrecError
@@ -285,10 +286,11 @@ class Group:
         if self._watcher is None:
             return
         watcher, self._watcher, self._roster = self._watcher, None, None
-        for camera in watcher.cameras:
-            if (snapshot := self._snapshot(camera)) is not None:
-                self._snapshots[camera.name] = snapshot
+        snapshots = {camera.name: self._snapshot(camera) for camera in watcher.cameras}
+        self._snapshots |= {name: one for name, one in snapshots.items() if one is not None}
         watcher.close(_PATIENCE)
+        del watcher  # and with it the models
+        give_back()
 
     def _snapshot(self, camera: Camera) -> CameraSnapshot | None:
         """What is remembered of a camera, dated by the head's clock."""

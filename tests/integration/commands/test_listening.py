@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -393,3 +394,44 @@ def test_a_camera_of_a_fleet_listens_and_a_move_changes_none_of_its_events(beep,
     (camera,) = site.head.status().cameras
     assert camera.sound is not None and camera.sound.model == "beep"
     assert "door: it listens with beep; no sound is kept" in [text for _, text in site.head.messages(0)]
+
+
+def test_a_camera_of_a_fleet_listens_by_rtsp_and_a_rule_of_the_head_joins_both(
+    beep, wave, camera, sites, tmp_path
+):
+    site: Site = sites(
+        f'[[camera]]\nname = "yard"\naddress = "{camera}"\nmodel = "{wave}"\nlisten = "{beep}"\n'
+        '[[rule]]\nname = "break-in"\nwhen = {label = "beep", model = "beep"}\n'
+        'also = {label = "wave", model = "wave"}\nwithin = "10 s"\n',
+        "north",
+        "south",
+    )
+
+    def kept(label: str, since: float = 0.0) -> list:
+        with History(tmp_path / "events.db", read_only=True) as history:
+            return [one for one in history.query() if one.label == label and one.started >= since]
+
+    site.until(lambda: kept("break-in") and len(kept("beep")) > 1)
+    (now,) = site.head.status().cameras
+    assert (now.sound.model, now.sound.state) == ("beep", "live")
+    (group,) = site.head.status().groups
+    moved = time.time()
+    site.head._move(group.name, {f"id-{group.machine}"})
+    site.until(lambda: [one for one in kept("beep", moved) if one.ended is not None])
+    assert not [one for one in kept("beep") if one.started < moved and one.ended is None]
+
+
+def test_the_password_of_a_sound_is_nowhere_in_a_fleet(beep, sites, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOUND_PASSWORD", "hunter2hunter2")
+    table = '[[camera]]\nname = "yard"\naddress = "synthetic:1"\nmodel = "synthetic"\n'
+    address = "rtsp://me:${SOUND_PASSWORD}@127.0.0.1:9/live"
+    site: Site = sites(f'{table}listen = {{model = "{beep}", address = "{address}"}}\n', "north")
+    site.until(lambda: site.head.status().cameras and site.head.status().cameras[0].sound.reason)
+    (camera,) = site.head.status().cameras
+    assert (camera.state, camera.sound.state) == ("live", "connecting")
+    shown = repr((site.head.status().to_dict(), site.head.messages(0), site.cluster.log))
+    assert "hunter2" not in shown and "refused" in shown
+    assert b"hunter2" not in site.cluster.sent[0].settings
+    site.close()
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not [path for path in kept if b"hunter2" in path.read_bytes()]

@@ -250,6 +250,8 @@ class TestRules:
         dialog = tab.get_by_role("dialog", name="break-in")
         assert dialog.get_by_label("What of it").input_value() == "together"
         dialog.get_by_text("It would have fired once.").wait_for()
+        assert dialog.get_by_role("group", name="When this: models").get_by_label("sounds").is_checked()
+        assert dialog.get_by_role("group", name="And this: models").count() == 0  # one model: none to choose
         dialog.get_by_label("What of it").scroll_into_view_if_needed()
         shot(tab, f"rule-together-{width}-{scheme}")
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
