@@ -20,9 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamrec.commands.fleet.group import SPECS, Group, GroupSpec, Place
+from streamrec.commands.fleet.group import Group, Place
 from streamrec.commands.fleet.head import FleetJob, GroupAway, Head
 from streamrec.commands.fleet.secret import FleetKey
+from streamrec.commands.fleet.spec import SPECS, GroupSpec
+from streamrec.core import memory
+from streamrec.core.hosts import with_port
+from streamrec.core.messages import why
 from streamrec.core.threads import limit_opencv_threads
 from streamrec.core.version import version_of
 from streamrec.errors import HistoryError, SettingsError, StreamrecError, need
@@ -101,6 +105,7 @@ class Machine:
             _MACHINE: self.name,
             _FOLDER: str(self.folder.absolute()),
             _KEY: str(self.key_file.absolute()),
+            memory.VARIABLE: str(memory.HEAPS),
         }
         if is_head:
             own |= {
@@ -121,7 +126,7 @@ class RayProcess:
     def start_head(self, port: int) -> None:
         """Begin a cluster; raises ``SettingsError``."""
         with contextlib.suppress(OSError):
-            _wait_for_port(f"{self._machine.host}:{port}")
+            _wait_for_port(with_port(self._machine.host, port))
             raise SettingsError(_TAKEN)
         resources = {"streamrec-head": 1.0}
         options = [
@@ -241,14 +246,22 @@ def connected(address: str, key: FleetKey, process: RayProcess | None = None) ->
         ray.shutdown()
 
 
-def own_address() -> str:
-    """The address of this machine from which packets to others leave."""
-    return str(ray.util.get_node_ip_address())
+def own_address(head: str = "") -> str:
+    """The address of this machine from which packets to others leave; to a head at an IPv6 address those to it."""
+    host, _, port = head.rpartition(":")
+    if ":" not in host:
+        return str(ray.util.get_node_ip_address())
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host.strip("[]"), int(port)))  # nothing is sent
+        except OSError as error:
+            raise SettingsError(f"{head} cannot be reached: {why(error)}") from error
+        return str(probe.getsockname()[0])
 
 
 def _wait_for_port(address: str) -> None:
     host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), 5.0).close()
+    socket.create_connection((host.strip("[]"), int(port)), 5.0).close()
 
 
 # -- the head's side
@@ -359,7 +372,8 @@ class _HeadActor:
             claim = self._head.claim(group, machine, cameras)
         except LedgerAway as error:
             return str(error), None
-        return "", (claim.epoch, claim.previous, claim.at, dict(claim.snapshots))
+        snapshots, running = dict(claim.snapshots), dict(claim.running)
+        return "", (claim.epoch, claim.previous, claim.at, snapshots, running)
 
     def save(self, batch: bytes) -> tuple[str, Any]:
         unpacked: Batch = PACKER.unpack(batch)
@@ -505,8 +519,8 @@ class RayLedger(HeadClient):
 
     def claim(self, group: str, machine: str, cameras: tuple[str, ...]) -> Claim:
         """As ``LedgerService.claim``."""
-        epoch, previous, at, snapshots = self._called("claim", group, machine, cameras)
-        return Claim(epoch=epoch, previous=previous, at=at, snapshots=snapshots)
+        epoch, previous, at, snapshots, running = self._called("claim", group, machine, cameras)
+        return Claim(epoch=epoch, previous=previous, at=at, snapshots=snapshots, running=running)
 
     def save(self, batch: Batch) -> float:
         """As ``LedgerService.save``."""

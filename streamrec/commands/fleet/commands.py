@@ -149,9 +149,9 @@ def start(
       streamrec fleet cameras.toml --web --cores 0
     """
     tuned = tuned_settings(context, config)
-    from streamrec.commands.fleet.group import ModelOptions
     from streamrec.commands.fleet.head import FleetJob
     from streamrec.commands.fleet.run import run_head
+    from streamrec.commands.fleet.spec import ModelOptions
 
     folder = folder or cameras.absolute().parent / "fleet"
     job = FleetJob(

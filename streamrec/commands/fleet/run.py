@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,11 +24,12 @@ from streamrec.commands.fleet.interfaces import addresses, also_open
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.commands.printing import log, print_json, print_text
 from streamrec.commands.signals import Signals
-from streamrec.core.hosts import host_problem
+from streamrec.core.address import is_ip
+from streamrec.core.hosts import host_problem, with_port
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError
-from streamrec.outputs.fleet.records import FleetStatus, LedgerAway
+from streamrec.outputs.fleet.records import FleetStatus, LedgerAway, SoundStatus
 from streamrec.types import SourceState
 
 _TICK = 0.5
@@ -82,7 +84,7 @@ def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: 
     files = Files(folder=machine.folder, key_file=machine.key_file)
     key = FleetKey.read(files.key) if files.key.exists() else FleetKey.create(files.key)
     machine = replace(machine, host=machine.host or own_address())
-    address = f"{machine.host}:{port}"
+    address = with_port(machine.host, port)
     job = replace(job, path=job.path.absolute())
     process = RayProcess(machine, key)
     with contextlib.ExitStack() as stack:
@@ -169,18 +171,20 @@ def _others(client: HeadClient) -> list[str]:
 def place_of(head: str) -> str:
     """Host and port of a head; raises ``SettingsError``.
 
-    >>> place_of("10.0.0.5"), place_of("nas.local:7000")
-    ('10.0.0.5:6379', 'nas.local:7000')
+    >>> place_of("10.0.0.5"), place_of("nas.local:7000"), place_of("[fd00::5]:7000")
+    ('10.0.0.5:6379', 'nas.local:7000', '[fd00::5]:7000')
     """
     host, colon, port = head.rpartition(":")
-    if not colon:
+    if not colon or is_ip(head) or head.endswith("]"):
         host, port = head, str(PORT)
+    if re.fullmatch(r"\[.*:.*\]", host) and is_ip(host[1:-1]):
+        host = host[1:-1]
     problem = host_problem(host)
     if not problem and not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65_536):
         problem = "its port is none"
     if problem:
         raise SettingsError(f"join {printable(head)}: {problem}; give HOST or HOST:PORT, like 10.0.0.5")
-    return f"{host}:{port}"
+    return with_port(host, int(port))
 
 
 def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
@@ -188,7 +192,7 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
     files = Files(folder=machine.folder, key_file=machine.key_file)
     key = FleetKey.read(files.key)
     address = place_of(head)
-    machine = replace(machine, host=machine.host or own_address())
+    machine = replace(machine, host=machine.host or own_address(address))
     process = RayProcess(machine, key)
     with contextlib.ExitStack() as stack:
         stack.callback(process.stop)
@@ -271,5 +275,12 @@ def status_text(status: FleetStatus) -> str:
             camera = cameras.get(name)
             state = "no state yet" if camera is None else f"{camera.state}, {camera.fps:.1f} a second"
             reason = f" ({camera.reason})" if camera is not None and camera.reason else ""
-            lines.append(f"  {name}: {state}{reason}")
+            sound = "" if camera is None or camera.sound is None else f", {_described(camera.sound)}"
+            lines.append(f"  {name}: {state}{reason}{sound}")
     return "\n".join(lines)
+
+
+def _described(sound: SoundStatus) -> str:
+    """The sound of a camera that listens."""
+    reason = f" ({sound.reason})" if sound.reason else ""
+    return f"sound {sound.state}{reason}"
