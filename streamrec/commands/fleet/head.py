@@ -345,7 +345,7 @@ class Head(Closing):
                 name=camera.name,
                 models=camera.models,
                 per_person=camera.per_person,
-                cost=self._cost(camera) + (0.0 if camera.listen is None else _SOUND_CORES),
+                cost=self._cost(camera),
             )
             for camera in file.cameras
         ]
@@ -387,7 +387,7 @@ class Head(Closing):
             self._costs[key] = measured_cost(recognizer, camera.fps or recognizer.fps)
             names = " + ".join(configs_of(recognizer)) or camera.model
             self.log(f"{names}: {self._costs[key]:.2f} cores a camera, measured here")
-        return self._costs[key]
+        return self._costs[key] + (0.0 if camera.listen is None else _SOUND_CORES)
 
     def _spec(self, group: PlannedGroup) -> GroupSpec:
         job = self._job

@@ -429,6 +429,9 @@ def test_the_password_of_a_sound_is_nowhere_in_a_fleet(beep, sites, tmp_path, mo
     site.until(lambda: site.head.status().cameras and site.head.status().cameras[0].sound.reason)
     (camera,) = site.head.status().cameras
     assert (camera.state, camera.sound.state) == ("live", "connecting")
+    (armed,) = site.head._dispatcher.arming.status()["cameras"]
+    labels = {one["label"] for one in armed["labels"]}
+    assert "beep" in labels and "quiet" not in labels and len(labels) > 1
     shown = repr((site.head.status().to_dict(), site.head.messages(0), site.cluster.log))
     assert "hunter2" not in shown and "refused" in shown
     assert b"hunter2" not in site.cluster.sent[0].settings
