@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from _pytest.assertion import rewrite
 
 from tests.helpers.commands import main_here  # noqa: F401
 from tests.helpers.graphs import in_children, kept_graphs, version
@@ -27,6 +28,19 @@ def pytest_configure() -> None:
     """Images of containers forbid to keep compiled modules: each process of a test would compile the package anew."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Of test files that were not compiled yet, each worker compiles its share, in place of each of them all."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    share = slice(int(worker["workerid"].removeprefix("gw")), None, worker["workercount"])
+    for path in sorted(Path(__file__).parent.rglob("test_*.py"))[share]:
+        compiled = rewrite.get_cache_dir(path) / (path.stem + rewrite.PYC_TAIL)
+        if not compiled.exists() and rewrite.try_makedirs(compiled.parent):
+            stamp, code = rewrite._rewrite_test(path, session.config)
+            rewrite._write_pyc(session.config.stash[rewrite.assertstate_key], code, stamp, compiled)
 
 
 @pytest.hookimpl(wrapper=True)

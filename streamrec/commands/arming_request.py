@@ -191,29 +191,33 @@ def text_of(status: dict[str, Any]) -> str:
         line += f" ({status['chosen_by']})"
     if status["until"]:
         line += f", until {clock(status['until'])}"
-    lines = [line]
-    for camera in status["cameras"]:
-        unarmed = {one["label"]: one["reason"] for one in camera["labels"] if not one["armed"]}
-        if camera["armed"] == "all" or not camera["labels"]:
-            state = (
-                "snoozed"
-                if camera["snoozed"]
-                else "armed"
-                if camera["labels"] or camera["armed"] == "all"
-                else "its labels are known while it is watched"
-            )
-        elif camera["armed"] == "none" and len(set(unarmed.values())) == 1:
-            state = next(iter(unarmed.values()))
-        else:
-            parts = [
-                f"{', '.join(label for label in unarmed if unarmed[label] == reason)}: {reason}"
-                for reason in dict.fromkeys(unarmed.values())
-            ]
-            state = "; ".join(["partly armed" if camera["armed"] == "some" else "not armed", *parts])
-        lines.append(f"  {camera['name']}: {state}")
-    known = {camera["name"] for camera in status["cameras"]}
+    lines = [line, *(f"  {camera['name']}: {_state_of(camera)}" for camera in status["cameras"])]
+    # What a line above says is not said again.
+    known = {(camera["name"], None) for camera in status["cameras"]}
+    known |= {(camera["name"], one["label"]) for camera in status["cameras"] for one in camera["labels"]}
     for one in status["snoozes"]:
-        if one["label"] or one["camera"] not in known:
+        if (one["camera"], one["label"]) not in known:
             until = f" until {clock(one['until'])}" if one["until"] else ""
             lines.append(f"  {one['label'] or 'everything'} of {one['camera']} is snoozed{until}")
     return "\n".join(lines)
+
+
+def _state_of(camera: dict[str, Any]) -> str:
+    """What of a camera is armed, and why other labels are not."""
+    by_reason: dict[str, list[str]] = {}
+    for one in camera["labels"]:
+        if not one["armed"]:
+            by_reason.setdefault(one["reason"], []).append(one["label"])
+    if camera["armed"] == "all" or not camera["labels"]:
+        if camera["snoozed"]:
+            return "snoozed"
+        known = camera["labels"] or camera["armed"] == "all"
+        return "armed" if known else "its labels are known while it is watched"
+    if camera["armed"] == "none" and len(by_reason) == 1:
+        return next(iter(by_reason))
+    parts = [
+        # The snooze of a single label names it.
+        reason if reason.startswith(f"{labels[0]} of {camera['name']} ") else f"{', '.join(labels)}: {reason}"
+        for reason, labels in by_reason.items()
+    ]
+    return "; ".join(["partly armed" if camera["armed"] == "some" else "not armed", *parts])

@@ -12,6 +12,15 @@ from streamrec.types import SOUND, VIDEO, Source
 MARK = "#sound"  # behind a camera's name: its sound, in states and messages
 
 
+def listens(camera: str, model: str) -> str:
+    """What is to know of a camera that begins to listen.
+
+    >>> listens("yard", "glass")
+    'yard: it listens with glass; no sound is kept'
+    """
+    return f"{camera}: it listens with {model}; no sound is kept"
+
+
 def load_sound(model: str, engine: str = "auto", device: str = "auto") -> Recognizer:
     """A model of sound, for one camera alone: a thread of its own steps it."""
     return Recognizer.load(model, engine=engine, device=device, threads=1)

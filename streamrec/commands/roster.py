@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from streamrec.commands.correcting import watched
-from streamrec.commands.listening import listener_for, load_sound
+from streamrec.commands.listening import listener_for, listens, load_sound
 from streamrec.core.files import Output, keep_inputs
+from streamrec.core.memory import give_back
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
 from streamrec.errors import SettingsError
@@ -214,6 +215,8 @@ class Roster:
             except Exception as error:
                 failed.append(str(plan.file.error(one.settings.name, "it cannot be watched", why(error))))
         self._recognizers = plan.recognizers
+        if gone or plan.cameras:
+            give_back()
         if failed and not self._running:
             raise SettingsError("; ".join(failed))
         new = [one.settings.name for one in plan.cameras if one.settings.name not in changed]
@@ -226,6 +229,15 @@ class Roster:
         for camera in self._watcher.cameras:
             if camera.name == name:
                 camera.retune(events)
+
+    def _resumed(self, camera: Prepared) -> CameraSnapshot | None:
+        """From where a camera goes on; None: it begins anew, as it does where another model listens now."""
+        resume, listener = self._resume(camera.settings.name), camera.listener
+        if resume is None or (resume.sound is None) != (listener is None):
+            return None
+        if resume.sound is not None and listener is not None and not resume.sound.fits(listener.recognizer):
+            return None
+        return resume
 
     def _add(self, camera: Prepared) -> None:
         settings = camera.settings
@@ -240,7 +252,7 @@ class Roster:
             still=settings.still,
             count=RecurrenceSettings() if settings.count else None,
             events=events if settings.further or camera.listener else next(iter(events.values())),
-            resume=self._resume(settings.name),
+            resume=self._resumed(camera),
         )
         if settings.zones or settings.lines:
             added.placed(PlaceSettings(zones=settings.zones, lines=settings.lines, region=settings.region))
@@ -316,7 +328,7 @@ def _that_listen(cameras: Iterable[Prepared]) -> Iterator[str]:
     """What is to know of cameras that begin to listen."""
     for camera in cameras:
         if camera.listener is not None:
-            yield f"{camera.settings.name}: it listens with {camera.listener.name}; no sound is kept"
+            yield listens(camera.settings.name, camera.listener.name)
 
 
 def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:

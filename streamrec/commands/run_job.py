@@ -152,7 +152,7 @@ class _Opened:
         self.builder = ResultBuilder(job.recognizer, source.name, count=job.count)
         configs = dict(configs_of(model))
         if job.listener is not None:
-            sound = _States(f"{source.name}{MARK}", aside.print_line)
+            sound = _States(f"{source.name}{MARK}", aside.print_line, beside=True)
             every_state.append(sound)
             self._listen(job.listener, source, next(iter(configs)), sound, stack)
             configs[job.listener.name] = job.listener.recognizer.config
@@ -216,10 +216,14 @@ class _WindowView(View):
 
 
 class _States:
-    """The states of a source as they change: sentences on standard error, and lines in the outputs."""
+    """The states of a source as they change: sentences on standard error, and lines in the outputs.
 
-    def __init__(self, name: str, log: Callable[[str], None]) -> None:
+    ``beside``: of another one, which goes on where this one has failed.
+    """
+
+    def __init__(self, name: str, log: Callable[[str], None], *, beside: bool = False) -> None:
         self.name = name
+        self._beside = beside
         self.outputs: Outputs | None = None
         self._log = log
         self._was_live = False
@@ -227,7 +231,7 @@ class _States:
 
     def on_health(self, health: Health) -> None:
         """Called in the thread that reads."""
-        if health.state in (SourceState.ended, SourceState.failed):
+        if health.state is SourceState.ended or (health.state is SourceState.failed and not self._beside):
             self._last = health
             return
         first = health.state is SourceState.live and not self._was_live

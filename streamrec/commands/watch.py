@@ -104,9 +104,11 @@ def watch(
       streamrec watch cameras.toml --web 0.0.0.0:8765 --web-access page.access
     """
     from streamrec.commands.watch_job import WatchJob
+    from streamrec.core.memory import limit_heaps
     from streamrec.core.threads import limit_opencv_threads
 
     limit_opencv_threads()
+    limit_heaps()
     others = after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb)
     length = "10m" if save is not None and segment is None else segment
     recording = recording_options(save, length, keep, keep_gb)

@@ -12,6 +12,15 @@ _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")  # letters of other scripts are e
 _NUMBER = re.compile(r"\d+|0[xX][0-9a-fA-F]*")
 
 
+def with_port(host: str, port: int) -> str:
+    """A host and its port in one.
+
+    >>> with_port("nas.local", 7000), with_port("fd00::5", 7000)
+    ('nas.local:7000', '[fd00::5]:7000')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def host_problem(host: str) -> str:
     """What is to be written in place of a host that is none; "": it may be one.
 

@@ -297,6 +297,8 @@ class BackgroundLineFile:
                     self._logged, self.lost = time.monotonic(), 0
                 else:
                     lost = 0
+            if lost:  # before a write that may never return
+                self._log(f"{self.name} was read too slowly: {_lines(lost)} lost")
             if not data and closed:
                 break
             with contextlib.suppress(BrokenPipeError):
@@ -304,8 +306,6 @@ class BackgroundLineFile:
                     self._under.write(data)
                 else:
                     self._under.go_on()
-            if lost:
-                self._log(f"{self.name} was read too slowly: {_lines(lost)} lost")
         self._under.close()
 
     def close(self) -> None:

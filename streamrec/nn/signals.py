@@ -98,12 +98,7 @@ class SignalTransform(InputTransform):
                     f"a row of readings lacks {shortened(missing[0])}: the model takes {self.described}"
                 )
             given = [given[name] for name in self.channels]
-        if isinstance(given, list | tuple):
-            wrong = [value for value in given if not is_number(value)]
-            if wrong:
-                raise PictureError(f"a reading is {described(wrong[0])}: give numbers for {self.described}")
-            given = np.array(given, np.float32)
-        return self.stored(given)
+        return self.stored(numbers_of(given, f" for {self.described}"))
 
     def stored(self, data: np.ndarray) -> np.ndarray:
         """(C,) of numbers -> (C,) float32; raises ``PictureError`` for any other shape and for what is no number."""
@@ -117,3 +112,19 @@ class SignalTransform(InputTransform):
     def inputs(self, stored: np.ndarray) -> np.ndarray:
         """As they are."""
         return np.ascontiguousarray(stored)
+
+
+def numbers_of(given: Any, of: str = "") -> Any:
+    """A list of readings -> (C,) float32, anything else as it is; raises ``PictureError`` for what is no number.
+
+    ``of``: of what numbers are wanted, for the message.
+
+    >>> numbers_of((1, 2.5)).tolist()
+    [1.0, 2.5]
+    """
+    if not isinstance(given, list | tuple):
+        return given
+    for value in given:
+        if not is_number(value):
+            raise PictureError(f"a reading is {described(value)}: give numbers{of}")
+    return np.array(given, np.float32)

@@ -15,8 +15,10 @@ from streamrec.events.detector import EventSettings
 from streamrec.events.tracker import Tracker
 from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.senses import fitted_to, waiting_frames
+from streamrec.pipeline.snapshot import SoundSnapshot, bare, models_of
 from streamrec.runtime.recognizer import Recognizer, tracker_for
 from streamrec.sources.health import LEFT, LOG
+from streamrec.sources.wrappers import Continued
 from streamrec.types import ActionEnded, Event, Frame, Health, ModelResult, Result, Source, SourceState
 
 LATE = 1.0  # seconds that an event waits for a picture, before it is reported with the last one
@@ -98,6 +100,38 @@ class Listener:
         """Of the model of sound."""
         labels: tuple[str, ...] = self.recognizer.config.labels
         return labels
+
+    # -- going on elsewhere: in the thread that makes the results of the pictures
+
+    def snapshot(self, clock: Callable[[], float] = time.time) -> SoundSnapshot:
+        """What is remembered of the sound; ``clock``: seconds since 1970."""
+        ahead = clock() - time.monotonic()
+        with self._lock:
+            last, own = self._last, not self.live
+            return SoundSnapshot(
+                models=models_of(self.recognizer),
+                frame=None if last is None else bare(last),
+                captured=0.0 if last is None else last.captured + ahead,
+                state=self._state if own else None,
+                latest=self._latest if own else None,
+                events=self._tracker.memory,
+                found=tuple((one.event, one.moment + ahead) for one in self._found),
+                started=dict(self._started),
+            )
+
+    def resume(self, left: SoundSnapshot, clock: Callable[[], float] = time.time) -> None:
+        """Go on from there; before the first result. What ran of a live source ends with its last hop."""
+        now = time.monotonic()
+        ahead = clock() - now
+        self._tracker.memory, self._latest, self._started = left.events, left.latest, dict(left.started)
+        self._found += (_Found(event, moment - ahead, now) for event, moment in left.found)
+        if left.state is not None:
+            self._state = left.state
+        if left.frame is not None:
+            self._last = replace(left.frame, captured=left.captured - ahead)
+            if not self.live:
+                most = self.recognizer.config.max_gap
+                self.source = Continued(self.source, left.frame, left.captured, most=most)
 
     # -- called with the results of the pictures, in the thread that makes them
 

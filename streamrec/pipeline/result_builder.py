@@ -34,6 +34,9 @@ class ResultBuilder:
     ) -> None:
         self.count = count
         self._events: Tracker = tracker_for(recognizer, events, source)
+        self._of_pictures = (
+            self._events
+        )  # the same, also where their model is named because another one listens
         self._counts = None if count is None else MotionCounts(count, source)
         self._places: Places | None = None
         self._source = source
@@ -58,14 +61,14 @@ class ResultBuilder:
         """All that is remembered of the stream but the last result, as a tree of values that never change."""
         counts, places = self._counts, self._places
         return (
-            self._events.memory,
+            self._of_pictures.memory,
             None if counts is None else counts.memory,
             None if places is None else places.memory,
         )
 
     def resume(self, frame: Frame, prediction: Prediction, memory: tuple[Any, ...]) -> None:
         """Go on after this frame, from the ``memory`` of another one; before ``placed`` is called."""
-        self._events.memory, counts, self._left = memory
+        self._of_pictures.memory, counts, self._left = memory
         if self._counts is not None and counts is not None:
             self._counts.memory = counts
         self._result = Result(frame, prediction)

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from streamrec.core.state import State
 from streamrec.runtime.recognizer import Recognizer, configs_of
-from streamrec.types import Frame, Prediction
+from streamrec.types import Event, Frame, ModelResult, Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SoundSnapshot:
+    """What is remembered of the sound beside a camera's pictures. No samples are in it.
+
+    The sound of a live source begins anew elsewhere, for a state of its model has some milliseconds of samples.
+    """
+
+    models: tuple[tuple[str, tuple[str, ...]], ...]  # as of ``CameraSnapshot``
+    frame: Frame | None = None  # the last hop that was recognized, without its samples
+    captured: float = 0.0  # when it was captured, seconds since 1970
+    state: State | None = None  # of a file
+    latest: ModelResult | None = None  # of a file: the last prediction
+    events: Any = None  # memory of the tracker
+    found: tuple[tuple[Event, float], ...] = ()  # in no result yet; and when it was, seconds since 1970
+    started: Mapping[str, float] = field(default_factory=dict)  # by label, on the clock of the pictures
+
+    def fits(self, recognizer: Recognizer) -> bool:
+        """Whether a recognizer is of the same model, and goes on from this state."""
+        return self.models == models_of(recognizer) and (self.state is None or recognizer.accepts(self.state))
+
+    def shifted(self, seconds: float) -> SoundSnapshot:
+        """The same by a clock that is ahead by so many seconds."""
+        found = tuple((event, moment + seconds) for event, moment in self.found)
+        return replace(self, captured=self.captured + seconds, found=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,12 +52,16 @@ class CameraSnapshot:
     events: Any  # memory of ``ResultBuilder``: hysteresis, counts, lines
     gate: Any = None  # memory of the motion gate
     open: Any = None  # what the history remembers of the camera: the events that run
+    sound: SoundSnapshot | None = None  # where it listens
 
     def fits(self, recognizer: Recognizer) -> bool:
         """Whether a recognizer is of the same models, and goes on from this state."""
-        if self.models != models_of(recognizer):
-            return False
-        return _shapes(self.state) == _shapes(recognizer.initial_state())
+        return self.models == models_of(recognizer) and recognizer.accepts(self.state)
+
+    def shifted(self, seconds: float) -> CameraSnapshot:
+        """The same by a clock that is ahead by so many seconds."""
+        sound = None if self.sound is None else self.sound.shifted(seconds)
+        return replace(self, captured=self.captured + seconds, sound=sound)
 
 
 def models_of(recognizer: Recognizer) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -46,9 +77,3 @@ def bare(frame: Frame) -> Frame:
     """
     nothing = np.broadcast_to(np.uint8(0), frame.image.shape)
     return Frame(nothing, frame.index, frame.timestamp, frame.segment, frame.source)
-
-
-def _shapes(state: State) -> list[tuple[tuple[int, ...], str]]:
-    optional = [one for one in (state.phase, state.strangeness) if one is not None]
-    arrays = (*state.head, *state.cache, state.probabilities, *optional, *state.tracks, *state.persons)
-    return [(one.shape, one.dtype.str) for one in arrays]

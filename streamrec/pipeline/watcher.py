@@ -169,6 +169,8 @@ class Camera:
         self.sound, listener.pictures = listener, self.source
         listener.on_health = self._sound_health.append
         self._builder.listening(listener, next(iter(configs_of(self.recognizer))))
+        if self.resumed is not None and self.resumed.sound is not None:
+            listener.resume(self.resumed.sound)
 
     def snapshot(self, clock: Callable[[], float] = time.time) -> CameraSnapshot | None:
         """What is remembered of it, in the thread that iterates the watcher; None: no frame was recognized yet."""
@@ -185,6 +187,7 @@ class Camera:
             prediction=self._result.prediction,
             events=self._builder.memory,
             gate=self._gate_memory,
+            sound=None if self.sound is None else self.sound.snapshot(clock),
         )
 
     def _resume(self, resume: CameraSnapshot) -> None:

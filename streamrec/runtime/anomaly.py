@@ -18,6 +18,7 @@ from streamrec.errors import ModelError, PictureError, StateError, StreamrecErro
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.forecaster import Forecaster
+from streamrec.nn.signals import numbers_of
 from streamrec.nn.surprise import Found, SeriesDetector
 from streamrec.nn.transforms import InputTransform
 from streamrec.runtime.recognizer import Recognizer
@@ -64,12 +65,7 @@ class SeriesTransform(InputTransform):
             given = [given]
         if isinstance(given, Mapping):
             given = list(given.values())
-        if isinstance(given, list | tuple):
-            wrong = [value for value in given if not is_number(value)]
-            if wrong:
-                raise PictureError(f"a reading is {described(wrong[0])}: give numbers")
-            given = np.array(given, np.float32)
-        return self.stored(given)
+        return self.stored(numbers_of(given))
 
     def stored(self, data: np.ndarray) -> np.ndarray:
         """(C,) of numbers -> (C,) float32; raises ``PictureError`` for what is none."""

@@ -429,6 +429,19 @@ class Recognizer:
         """That of the model that finds people."""
         return self.config.pictures
 
+    def accepts(self, state: State) -> bool:
+        """Whether ``step`` goes on from this state: it is of this model, or of one with the same arrays.
+
+        >>> recognizer = Recognizer.load("synthetic")
+        >>> recognizer.accepts(recognizer.initial_state()), recognizer.accepts(Recognizer.load("fall").initial_state())
+        (True, False)
+        """
+        try:
+            self._check(state)
+        except StateError:
+            return False
+        return True
+
     def _check(self, state: State) -> None:
         if not isinstance(state, State):
             raise StateError(

@@ -241,11 +241,6 @@ def without_addresses(path: str | os.PathLike[str], tuned: Tuned | None = None) 
     return watchfile_of(data, path, os.environ, tuned)
 
 
-def without_listening(file: WatchFile) -> WatchFile:
-    """The same file, of which no camera listens."""
-    return replace(file, cameras=tuple(replace(camera, listen=None) for camera in file.cameras))
-
-
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
     reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")

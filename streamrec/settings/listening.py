@@ -12,7 +12,6 @@ from streamrec.errors import ModelError
 from streamrec.settings.toml import Reader
 
 KEYS = ("model", "address")
-LEFT_OUT = "a fleet does not listen: listen of {} is left out; watch it with `streamrec watch`"
 
 
 @dataclass(frozen=True, kw_only=True)

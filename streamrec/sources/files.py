@@ -9,15 +9,13 @@ from contextlib import closing
 from pathlib import Path
 
 import streamrec.sources.health as report
-from streamrec.core.address import quoted
 from streamrec.core.image import as_bgr
-from streamrec.core.redact import redact_address, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 from streamrec.sources.decoding import opened_video
-from streamrec.sources.file_bytes import STDIN, UnreadableError, VideoBytes, existing, open_file
+from streamrec.sources.file_bytes import UnreadableError, VideoBytes
 from streamrec.sources.image_files import read_picture
-from streamrec.sources.remote_file import RemoteFile
+from streamrec.sources.media_file import MediaFile
 from streamrec.types import Frame, Source, SourceState
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -52,40 +50,20 @@ class FileSource(Source):
         self.loop = loop
         self.size = size
         self.together = 1 if size is None else TOGETHER
-        self._pipes = pipes
-        self._data: VideoBytes | None = None  # while it is read
-        self._left = False
-        self._address = str(path) if "://" in str(path) else ""
-        if self._address:
-            self.name = redact_address(self._address)
-            self.secrets = secrets_of(self._address)
-            self._address = quoted(self._address)
-            return
-        self._path = Path(path)
-        self.name = printable("standard input" if str(path) in STDIN else self._path.name)
-        if str(path) in STDIN:
-            return
-        self._path = existing(self._path)
+        self._file = MediaFile(path, pipes=pipes)
+        self.name, self.secrets = self._file.name, self._file.secrets
 
     @property
     def duration(self) -> float | None:  # type: ignore[override]
         """Seconds by the file's header; None when it has none, is looped, or cannot be read twice."""
-        if self.loop or self._address or not self._path.is_file():
-            return None
-        try:
-            with closing(open_file(self._path, pipes=False)) as data, opened_video(data) as video:
-                return video.duration
-        except SourceError:
-            return None
+        return None if self.loop else self._file.seconds(_length_of)
 
     def interrupt(self) -> None:
         """End a wait for a pipe or for a server."""
-        self._left = True
-        if (data := self._data) is not None:
-            data.interrupt()
+        self._file.interrupt()
 
     def __iter__(self) -> Iterator[Frame]:
-        self._left = False
+        self._file.left = False
         return report.with_health(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, str | None]:
@@ -93,8 +71,8 @@ class FileSource(Source):
         while True:
             first = index
             index, amiss = yield from self._play(index, segment)
-            if not self.loop or self._left:
-                return report.LEFT if self._left else amiss
+            if not self.loop or self._file.left:
+                return report.LEFT if self._file.left else amiss
             if index == first:
                 raise SourceError(f"{self.name} holds no pictures")
             segment += 1
@@ -103,29 +81,30 @@ class FileSource(Source):
         """The frames; returns the next index, and what was cut off or lost (None: nothing)."""
         first = index
         try:
-            self._data = data = RemoteFile(self._address) if self._address else self._opened()
-            if self._left:
-                data.interrupt()
-            with closing(data), opened_video(data) as video, closing(video.pictures(self.size)) as pictures:
+            with (
+                self._file.reading() as data,
+                opened_video(data) as video,
+                closing(video.pictures(self.size)) as pictures,
+            ):
                 if video.note is not None and segment == 0:
                     report.set_state(self, SourceState.connecting, video.note)
                 for image, timestamp in pictures:
                     yield Frame(image, index, timestamp, segment, self.name, time.monotonic())
                     index += 1
         except UnreadableError as error:
-            if self._left and index == first:
+            if self._file.left and index == first:
                 return index, None
             raise SourceError(f"{self.name} is not a video that can be read: {error}") from error
-        finally:
-            self._data = None
-        if index == first and not self._left:
+        if index == first and not self._file.left:
             raise SourceError(
                 f"{self.name} holds no picture that can be read: {video.amiss or 'is it cut off, or sound only?'}"
             )
         return index, video.amiss
 
-    def _opened(self) -> VideoBytes:
-        return open_file(self._path, pipes=self._pipes)
+
+def _length_of(data: VideoBytes) -> float | None:
+    with opened_video(data) as video:
+        return video.duration
 
 
 class ImageFolderSource(Source):

@@ -14,12 +14,12 @@ from urllib.parse import parse_qs
 import streamrec.sources.health as report
 from streamrec.core.messages import shortened
 from streamrec.errors import SourceError
+from streamrec.sources.reconnect import backoff
 from streamrec.sources.rows import Row, frames_of, row_of
 from streamrec.types import SIGNAL, Frame, Source, SourceState
 
 NOT_READ = "what came is no row of readings"  # a cause in ``Health.refused``
 RETRIES = 10
-_PAUSES = (1.0, 30.0)  # seconds: the first and the longest one before it is opened again
 _SPLIT = re.compile(r"[,;\s]+")
 
 
@@ -67,8 +67,7 @@ class LiveRowSource(Source):
                     raise
                 report.set_state(self, SourceState.reconnecting, str(error))
                 report.count_reconnect(self, "lost")
-            first, longest = _PAUSES
-            self._left.wait(min(longest, first * 2.0 ** (lost - 1)))
+            self._left.wait(backoff(lost - 1))
             yield None
 
     @abstractmethod

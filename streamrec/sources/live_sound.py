@@ -9,10 +9,9 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import streamrec.sources.health as report
-from streamrec.errors import SourceError
 from streamrec.sources.monitors import STEADY_SECONDS, SourceClock
 from streamrec.sources.open_errors import NO_SOUND, OPEN_SECONDS, no_answer
-from streamrec.sources.reader_thread import DecodedFrame, ReaderThread, StreamEnded, sleep
+from streamrec.sources.reader_thread import DecodedFrame, ReaderThread, StreamEnded, given_up, sleep
 from streamrec.sources.reconnect import backoff
 from streamrec.types import SOUND, Frame, Health, Source, SourceState
 
@@ -115,8 +114,7 @@ class LiveSound(Source):
             raise
         finally:
             if reader is not None:
-                reader.unwanted = True
-                reader.thread.join(0.5)
+                reader.leave(0.5)
 
     def _following(self, reader: ReaderThread) -> Iterator[DecodedFrame | StreamEnded]:
         """The blocks of one opening, and why it ended; nothing more after ``interrupt``."""
@@ -146,8 +144,7 @@ class LiveSound(Source):
         if reader.started_at is None:
             return None  # it pauses before it opens
         if reader.opened_at is None:
-            late = now - reader.started_at >= reader.opening + 0.5
-            return StreamEnded(no_answer(reader.opening), cause=SILENT) if late else None
+            return StreamEnded(no_answer(reader.opening), cause=SILENT) if reader.hangs(now) else None
         silence = now - (reader.opened_at if last is None else last)
         if silence >= (FIRST_SECONDS if last is None else LOST_SECONDS):
             return StreamEnded(f"it is open, and no sound came for {silence:.0f} s", cause=SILENT)
@@ -157,10 +154,9 @@ class LiveSound(Source):
 
     def _next(self, end: StreamEnded, failures: int, *, been_live: bool) -> Callable[[ReaderThread], None]:
         """What the next reader does before it opens: a pause; raises ``SourceError`` after the last retry."""
-        reason = report.redacted(self, end.reason or "")
         if self._retries is not None and (not been_live or failures >= self._retries):
-            report.set_state(self, SourceState.failed, reason)
-            raise SourceError(reason if end.whole else f"{self.name}: {reason}")
+            raise given_up(self, end)
+        reason = report.redacted(self, end.reason or "")
         report.set_state(self, SourceState.reconnecting if been_live else SourceState.connecting, reason)
         if been_live:
             report.count_reconnect(self, end.cause or reason)

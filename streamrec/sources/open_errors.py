@@ -192,5 +192,9 @@ def ffmpeg_reason(error: av.FFmpegError, took: float, deadline: float) -> str:
 
 
 def no_answer(seconds: float) -> str:
-    """The sentence for a camera that did not answer within the deadline."""
-    return f"no answer within {seconds:g} s; check the address and the network"
+    """The sentence for a camera that did not answer within the deadline.
+
+    >>> no_answer(2.55004)
+    'no answer within 2.6 s; check the address and the network'
+    """
+    return f"no answer within {round(seconds, 1):g} s; check the address and the network"

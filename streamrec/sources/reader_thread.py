@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from streamrec.core.process_end import READ
+from streamrec.errors import SourceError
+from streamrec.sources import health as report
 from streamrec.sources.health import LOG
 from streamrec.sources.open_errors import LOST, why_lost
+from streamrec.types import Source, SourceState
 
 LATE_SECONDS = 1.0  # a frame that arrives so much later than it could is old
 # Where decoders leave damage unmarked, so many good frames in a row end the suspicion after a torn one, and so many
@@ -185,6 +188,28 @@ class ReaderThread:
         self._frames.clear()
         self.refused, self._fresh = Counter(), False
         return frames, refused, self.ended
+
+    # in the thread that waits
+
+    def hangs(self, now: float) -> bool:
+        """Whether the opening takes longer than it may: FFmpeg ends it by itself, unless it hangs."""
+        return (
+            self.opened_at is None
+            and self.started_at is not None
+            and now - self.started_at >= self.opening + 0.5
+        )
+
+    def leave(self, patience: float) -> None:
+        """End it, and give its thread so many seconds to."""
+        self.unwanted = True
+        self.thread.join(patience)
+
+
+def given_up(source: Source, end: StreamEnded) -> SourceError:
+    """The error of a source that is not opened again, which has failed from now on."""
+    reason = report.redacted(source, end.reason or "")
+    report.set_state(source, SourceState.failed, reason)
+    return SourceError(reason if end.whole else f"{source.name}: {reason}")
 
 
 def sleep(seconds: float, reader: ReaderThread) -> None:

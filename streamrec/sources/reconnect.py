@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
-from streamrec.errors import SourceError
 from streamrec.sources import health as report
 from streamrec.sources.camera_clock import ClockMonitor, Mark, Slow
 from streamrec.sources.monitors import (
@@ -35,6 +34,7 @@ from streamrec.sources.reader_thread import (
     IsFile,
     ReaderThread,
     StreamEnded,
+    given_up,
     sleep,
 )
 from streamrec.types import Frame, Health, Source, SourceState
@@ -145,16 +145,15 @@ class Watchdog:
             raise
         finally:
             if reader is not None:
-                reader.unwanted = True
-                reader.thread.join(self.timeouts.linger)
+                reader.leave(self.timeouts.linger)
             self._freeze = FreezeDetector(self.timeouts.frozen)  # the old one holds an image
 
     def _next(self, end: StreamEnded) -> Callable[[ReaderThread], None] | None:
         """What the next reader does before it opens: None, or a pause; raises ``SourceError`` after the last retry."""
-        source, reason = self.source, report.redacted(self.source, end.reason or "")
+        source = self.source
         if self.retries is not None and (not self._answered or self._failures >= self.retries):
-            report.set_state(source, SourceState.failed, reason)
-            raise SourceError(reason if end.whole else f"{source.name}: {reason}")
+            raise given_up(source, end)
+        reason = report.redacted(source, end.reason or "")
         self._failures += 1
         if self._been_live:
             self._cause = self._cause or end.cause or reason
@@ -317,8 +316,8 @@ class Watchdog:
         if reader.started_at is None:
             return None
         if reader.opened_at is None:
-            late = now - reader.started_at >= reader.opening + 0.5
-            return StreamEnded(no_answer(reader.opening), cause=SILENT, silent=True) if late else None
+            hangs = reader.hangs(now)
+            return StreamEnded(no_answer(reader.opening), cause=SILENT, silent=True) if hangs else None
         if timing.last is None:
             return self._none_yet(reader, reader.opened_at, now, torn=torn)
         stall, silence = self._stall(reader, timing.undamaged), timing.silence()

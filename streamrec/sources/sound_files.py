@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import av
 
 import streamrec.sources.health as report
-from streamrec.core.address import quoted
-from streamrec.core.redact import redact_address, secrets_of
-from streamrec.core.text import printable
 from streamrec.errors import SourceError
 from streamrec.sources.decoding import moving_stream, opened_media
-from streamrec.sources.file_bytes import STDIN, UnreadableError, VideoBytes, existing, open_file
+from streamrec.sources.file_bytes import UnreadableError, VideoBytes
 from streamrec.sources.file_length import missing_bytes
-from streamrec.sources.remote_file import RemoteFile
+from streamrec.sources.media_file import MediaFile
 from streamrec.sources.sound_blocks import Blocks, sound_stream
 from streamrec.types import SOUND, Frame, Source
 
@@ -38,49 +34,26 @@ class SoundFileSource(Source):
     live = False
 
     def __init__(self, path: str | Path) -> None:
-        self._address = str(path) if "://" in str(path) else ""
-        self._data: VideoBytes | None = None  # while it is read
-        self._left = False
-        if self._address:
-            self.name, self.secrets = redact_address(self._address), secrets_of(self._address)
-            self._address = quoted(self._address)
-            return
-        self._path = Path(path)
-        self.name = printable("standard input" if str(path) in STDIN else self._path.name)
-        if str(path) not in STDIN:
-            self._path = existing(self._path)
+        self._file = MediaFile(path, pipes=True)
+        self.name, self.secrets = self._file.name, self._file.secrets
 
     @property
     def duration(self) -> float | None:  # type: ignore[override]
         """Seconds by the file's header; None when it has none, or cannot be read twice."""
-        if self._address or not self._path.is_file():
-            return None
-        try:
-            with closing(open_file(self._path, pipes=False)) as data, opened_media(data) as container:
-                length = container.duration
-        except SourceError:
-            return None
-        return float(length / av.time_base) if length else None
+        return self._file.seconds(_length_of)
 
     def interrupt(self) -> None:
         """End a wait for a pipe or for a server."""
-        self._left = True
-        if (data := self._data) is not None:
-            data.interrupt()
+        self._file.interrupt()
 
     def __iter__(self) -> Iterator[Frame]:
-        self._left = False
+        self._file.left = False
         return report.with_health(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, str | None]:
         index = 0
         try:
-            self._data = data = (
-                RemoteFile(self._address) if self._address else open_file(self._path, pipes=True)
-            )
-            if self._left:
-                data.interrupt()
-            with closing(data), opened_media(data) as container:
+            with self._file.reading() as data, opened_media(data) as container:
                 stream = sound_stream(container)
                 if stream is None:
                     raise UnreadableError(NO_TRACK)
@@ -94,12 +67,10 @@ class SoundFileSource(Source):
                     raise data.error
                 amiss = _what_is_amiss(data, blocks.errors)
         except UnreadableError as error:
-            if self._left and not index:
+            if self._file.left and not index:
                 return report.LEFT
             raise SourceError(f"the sound of {self.name} cannot be read: {error}") from error
-        finally:
-            self._data = None
-        if self._left:
+        if self._file.left:
             return report.LEFT
         if not index:
             raise SourceError(f"{self.name} holds no sound that can be read: {amiss or 'it is empty'}")
@@ -113,6 +84,11 @@ def is_sound_file(path: str | Path) -> bool:
     (True, False)
     """
     return str(path).lower().endswith(SOUND_ENDINGS)
+
+
+def _length_of(data: VideoBytes) -> float | None:
+    with opened_media(data) as container:
+        return float(container.duration / av.time_base) if container.duration else None
 
 
 def _start_of(stream: Any) -> float:

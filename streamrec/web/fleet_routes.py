@@ -61,6 +61,16 @@ class GroupJson(BaseModel):
     shed: float
 
 
+class PlacedSoundJson(BaseModel):
+    """The sound of a camera that listens."""
+
+    model: str = Field(description="the model of sound")
+    state: str
+    reason: str
+    since: datetime | None
+    dropped: int = Field(description="hops dropped because the machine was too slow")
+
+
 class PlacedCameraJson(BaseModel):
     """A camera as its machine has it."""
 
@@ -74,6 +84,7 @@ class PlacedCameraJson(BaseModel):
     dropped: dict[str, int] = Field(description="by cause")
     refused: int
     reconnects: int
+    sound: PlacedSoundJson | None = Field(default=None, description="only where the camera listens")
     group: str
     machine: str
 

@@ -131,7 +131,8 @@ def rtsp_camera(
     ``loops`` ends the stream after so many plays (of the pattern: seconds). With ``stamp``, ``read_stamp``
     finds frame number and time in each picture; one in ``keys`` is a key frame. ``codec`` "none" is sound without
     pictures; ``transport`` "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and
-    the whole; ``tls`` makes it rtsps, with a certificate of its own; ``sound`` adds a track with a beep each second.
+    the whole; ``tls`` makes it rtsps, with a certificate of its own; ``sound`` adds a track with a beep each
+    second, and the same pictures without it at ``/mute``.
     """
     need_rtsp()
     command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), *([str(Path(file).resolve())] if file else [])]

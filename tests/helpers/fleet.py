@@ -9,6 +9,7 @@ import numpy as np
 
 from streamrec.outputs.fleet.ledger import Ledger
 from streamrec.outputs.fleet.records import Batch, Claim, LedgerAway
+from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.entry_builder import EntryBuilder
 from streamrec.outputs.history.records import RemoteResult
 from streamrec.outputs.history.store import History
@@ -80,7 +81,10 @@ class Head:
 
 
 class FlakyLedger:
-    """A ledger that is away while ``away`` is true; it remembers what it was given."""
+    """A ledger that is away while ``away`` is true; it remembers what it was given.
+
+    Batches come as the bytes that go from machine to machine.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger, self.away, self.batches = ledger, False, list[Batch]()
@@ -96,7 +100,7 @@ class FlakyLedger:
 
     def save(self, batch: Batch) -> float:
         self._answer()
-        at = self.ledger.save(batch)
+        at = self.ledger.save(PACKER.unpack(PACKER.pack(batch)))
         self.batches.append(batch)
         if self.loses_answers:
             raise LedgerAway("the head does not answer")
@@ -104,7 +108,7 @@ class FlakyLedger:
 
     def late(self, batch: Batch) -> int:
         self._answer()
-        return self.ledger.late(batch)
+        return self.ledger.late(PACKER.unpack(PACKER.pack(batch)))
 
     def superseded(self, group: str, epoch: int) -> bool:
         self._answer()

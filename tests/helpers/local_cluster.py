@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from streamrec.commands.fleet.group import Group, GroupSpec, Place
+from streamrec.commands.fleet.group import Group, Place
 from streamrec.commands.fleet.head import GroupAway
+from streamrec.commands.fleet.spec import GroupSpec
 from streamrec.outputs.fleet.records import LedgerService, MachineStatus
 
 

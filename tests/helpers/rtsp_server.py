@@ -50,8 +50,11 @@ ENCODERS = {
     "h265": f"x265enc {QUICK} ! rtph265pay config-interval=1 pt=96",
     "mjpeg": "jpegenc quality=85 ! rtpjpegpay pt=26",
 }
-# A beep each second, beside pictures.
-SOUND_TRACK = "audiotestsrc is-live=true wave=ticks volume=0.9 ! audioconvert ! mulawenc ! rtppcmupay pt=0"
+# A beep of 0.3 s each second, beside pictures.
+SOUND_TRACK = (
+    "audiotestsrc is-live=true wave=ticks freq=500 sine-periods-per-tick=150 volume=0.5"
+    " ! audioconvert ! mulawenc ! rtppcmupay pt=0"
+)
 SOUND_ONLY = "audiotestsrc is-live=true volume=0.1 ! audioconvert ! alawenc ! rtppcmapay pt=8"
 
 
@@ -277,25 +280,31 @@ def serve(
     source = f"appsrc name=pictures caps={caps} is-live=true do-timestamp=true format=time"
     source += " max-buffers=15 leaky-type=downstream"
     feeder = Feeder(video, stamped=stamped)
+    factories = {"/live": factory}
     if codec == "none":
         factory.set_launch(f"( {SOUND_ONLY} name=pay0 )")
     else:
         encoder = ENCODERS[codec].format(key=keys or keys_every(float(video.fps)), kbit=kbit)
-        track = f" {SOUND_TRACK} name=pay1" if sound else ""
-        factory.set_launch(f"( {source} ! {encoder} name=pay0{track} )")
-        factory.connect("media-configure", lambda _, media: feeder.attach(media))
-    factory.set_shared(not sound)  # as cameras do: a session each, with the tracks that it asks for
+        if sound:
+            factories["/mute"] = GstRtspServer.RTSPMediaFactory()
+        for path, one in factories.items():
+            track = f" {SOUND_TRACK} name=pay1" if sound and path == "/live" else ""
+            one.set_launch(f"( {source} ! {encoder} name=pay0{track} )")
+            one.connect("media-configure", lambda _, media: feeder.attach(media))
+    for one in factories.values():
+        one.set_shared(not sound)  # as cameras do: a session each, with the tracks that it asks for
     lower = {"tcp": GstRtsp.RTSPLowerTrans.TCP, "udp": GstRtsp.RTSPLowerTrans.UDP}
-    if transport in lower:
-        factory.set_protocols(lower[transport])
     threading.Thread(target=_obey, args=(feeder,), daemon=True).start()
-    server.get_mount_points().add_factory("/live", factory)
+    for path, one in factories.items():
+        if transport in lower:
+            one.set_protocols(lower[transport])
+        server.get_mount_points().add_factory(path, one)
 
     access = GstRtspServer.RTSPAuth() if user or tls else None
     if tls:
         access.set_tls_certificate(Gio.TlsCertificate.new_from_file(tls))
     if user:
-        allow(access, user, password, auth, [factory])
+        allow(access, user, password, auth, [*factories.values()])
     if access is not None:
         server.set_auth(access)
 
@@ -352,7 +361,9 @@ def main() -> None:
     parser.add_argument("file", nargs="?", help="the video; none: a test pattern")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--codec", choices=[*ENCODERS, "none"], default="h264", help="none: sound only")
-    parser.add_argument("--sound", action="store_true", help="a sound track beside the pictures")
+    parser.add_argument(
+        "--sound", action="store_true", help="a sound track beside the pictures; /mute has none"
+    )
     parser.add_argument("--transport", choices=["any", "tcp", "udp"], default="any")
     parser.add_argument("--kbit", type=int, default=2000, help="bits a second that H.264 and H.265 may take")
     parser.add_argument("--pattern", choices=["bar", "stripes"], default="bar")

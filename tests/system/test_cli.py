@@ -25,6 +25,7 @@ from streamrec import Recognizer
 from streamrec.commands.app import app
 from streamrec.commands.wording import clock
 from streamrec.runtime.checkpoint import read_checkpoint, save_model
+from tests.helpers import forked
 from tests.helpers.cameras import free_port, rtsp_camera, silent_camera
 from tests.integration.notify.test_webhook import SECRET as WEBHOOK_SECRET
 from tests.integration.notify.test_webhook import receiving
@@ -60,7 +61,7 @@ def environment() -> dict[str, str]:
 
 def streamrec(*words: object, timeout: float = 120, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "streamrec", *map(str, words)]
-    return subprocess.run(
+    return forked.run(
         command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False, **options
     )
 
@@ -69,14 +70,13 @@ def streamrec(*words: object, timeout: float = 120, **options) -> subprocess.Com
 def running(*words: object) -> Iterator[subprocess.Popen[str]]:
     """A command that goes on by itself; it is ended with the block at the latest."""
     command = [sys.executable, "-m", "streamrec", *map(str, words)]
-    process = subprocess.Popen(
+    process = forked.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
-        # A shell that runs tests in the background ignores Ctrl-C, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=forked.hears_ctrl_c,
     )
     try:
         yield process
@@ -177,7 +177,9 @@ class TestHelp:
         assert re.fullmatch(r"streamrec \d+\.\d+\.\d+\n", CliRunner().invoke(app, ["--version"]).output)
 
     def test_python_m_streamrec_is_the_same_command(self):
-        assert streamrec("--version").stdout.startswith("streamrec ")
+        command = [sys.executable, "-m", "streamrec", "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+        assert done.stdout.startswith("streamrec ")
 
 
 class TestRun:

@@ -16,6 +16,7 @@ import pytest
 import typer.main
 
 from streamrec.commands.app import app
+from tests.helpers import forked
 from tests.helpers.cameras import free_port
 from tests.helpers.paths import ROOT
 
@@ -90,7 +91,7 @@ def test_its_health_check_asks_the_page_that_it_serves(host, tmp_path):
     )
     words = ["watch", "cameras.toml", "--web", f"{host}:{port}"]
     if host != "127.0.0.1":
-        password = subprocess.run(
+        password = forked.run(
             [sys.executable, "-m", "streamrec", "access", "page.access"],
             input=b"correct horse battery\n",
             cwd=tmp_path,
@@ -98,7 +99,7 @@ def test_its_health_check_asks_the_page_that_it_serves(host, tmp_path):
         )
         assert password.returncode == 0
         words += ["--web-access", "page.access"]
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-m", "streamrec", *words], cwd=tmp_path, stdout=subprocess.DEVNULL
     )
     try:

@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def surroundings() -> dict[str, str]:
     return kept | {"QT_QPA_PLATFORM": "offscreen", "MPLBACKEND": "agg"}
 
 
+Way = Callable[..., subprocess.CompletedProcess[str]]
+
+
 def demo(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a script with the rest of the words, in a folder."""
     script = ROOT / words[0]
@@ -72,31 +76,33 @@ def demo(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[st
     )
 
 
-def runs(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    done = demo(*words, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Warning" not in done.stderr
-    return done
-
-
-def here(script: Path, *words: str | Path) -> str:
-    """What a script prints in the tests' own process, which has imported all; a traceback fails the test."""
-    printed = io.StringIO()
+def here(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """As ``demo`` in the tests' own process, which has imported all; a traceback fails the test."""
+    script, out, err, code = ROOT / words[0], io.StringIO(), io.StringIO(), 0
     with (
         pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(printed),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
     ):
-        patch.setattr(sys, "argv", [str(script), *map(str, words)])
+        patch.setattr(sys, "argv", [str(script), *map(str, words[1:])])
         for name in ("DISPLAY", "WAYLAND_DISPLAY"):
             patch.delenv(name, raising=False)
         try:
             runpy.run_path(str(script), run_name="__main__")
         except SystemExit as left:
             if isinstance(left.code, str):
-                printed.write(left.code)
-    return printed.getvalue()
+                err.write(f"{left.code}\n")
+            code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    return subprocess.CompletedProcess(list(words), code, out.getvalue(), err.getvalue())
+
+
+def runs(*words: str | Path, cwd: Path = ROOT, way: Way = demo) -> subprocess.CompletedProcess[str]:
+    done = way(*words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    return done
 
 
 def by_readme(
@@ -195,7 +201,7 @@ def test_a_demo_enters_by_the_door_only(script):
 
 @pytest.mark.parametrize("script", RUNNABLE)
 def test_every_option_that_a_readme_names_is_there(script):
-    told = here(script, "--help")
+    told = here(script, "--help").stdout
     readme = (script.parent / "README.md").read_text(encoding="utf-8")
     named = {
         option
@@ -207,11 +213,9 @@ def test_every_option_that_a_readme_names_is_there(script):
 
 @pytest.mark.parametrize("script", [row for row in RUNNABLE if row.id not in ("own_cnn", "translation")])
 def test_a_model_that_is_not_there_is_said_in_a_sentence(script, video):
-    if script == QT:  # its application is one a process
-        done = demo(script, video, "--model", "nonsense")
-        said = done.stdout + done.stderr
-    else:
-        said = here(script, video, "--model", "nonsense")
+    way = demo if script == QT else here  # its application is one a process
+    done = way(script, video, "--model", "nonsense")
+    said = done.stdout + done.stderr
     assert "there is no model 'nonsense'" in said
     assert "Traceback" not in said
 
@@ -220,7 +224,9 @@ def test_a_model_that_is_not_there_is_said_in_a_sentence(script, video):
 
 
 def test_without_camera_and_display_the_webcam_demo_tells_of_the_synthetic_world(sure):
-    said = runs("demos/webcam/webcam.py", NO_CAMERA, "--model", sure, "--seconds", "1").stdout.splitlines()
+    said = runs(
+        "demos/webcam/webcam.py", NO_CAMERA, "--model", sure, "--seconds", "1", way=here
+    ).stdout.splitlines()
     assert said[0].startswith("No window opens here")
     assert said[1].startswith("webcam 99 did not open")
     assert said[2] == "Here is the synthetic world instead."
@@ -229,13 +235,15 @@ def test_without_camera_and_display_the_webcam_demo_tells_of_the_synthetic_world
 
 
 def test_the_webcam_demo_watches_a_file(nervous, video):
-    said = runs("demos/webcam/webcam.py", video, "--no-window", "--model", nervous).stdout.splitlines()
+    said = runs(
+        "demos/webcam/webcam.py", video, "--no-window", "--model", nervous, way=here
+    ).stdout.splitlines()
     assert len(said) >= 2
     assert all(re.fullmatch(r" +\d\.\d s  (idle|wave|fall) \d+%", line) for line in said)
 
 
 def test_a_file_that_is_not_there_ends_the_webcam_demo_with_a_sentence():
-    done = demo("demos/webcam/webcam.py", "missing.mp4", "--no-window")
+    done = here("demos/webcam/webcam.py", "missing.mp4", "--no-window")
     assert done.returncode == 1
     assert done.stderr == "webcam: there is no file missing.mp4\n"
 
@@ -280,7 +288,7 @@ def test_the_rtsp_demo_tells_events_until_ctrl_c_and_keeps_the_password(sure):
 
 
 def test_the_rtsp_demo_tells_each_end_of_a_file(sure, video):
-    done = runs("demos/rtsp/rtsp.py", video, "--model", sure)
+    done = runs("demos/rtsp/rtsp.py", video, "--model", sure, way=here)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [e["event"] for e in events] == ["started", "ended"]
     assert events[1]["started"] == events[0]["timestamp"] == 0.0
@@ -344,7 +352,9 @@ def test_the_demo_of_many_cameras_runs_as_its_readme_says(tmp_path, video):
 
 
 def test_the_embedded_loop_says_what_a_stream_recognizer_says(nervous, video, tmp_path):
-    done = runs("demos/embed/embed.py", video, "--model", nervous, "--save", "seen.avi", cwd=tmp_path)
+    done = runs(
+        "demos/embed/embed.py", video, "--model", nervous, "--save", "seen.avi", cwd=tmp_path, way=here
+    )
     recognize, expected, said = StreamRecognizer(Recognizer.load(nervous)), [], ""
     reader = cv2.VideoCapture(str(video))
     for n in range(60):
@@ -363,14 +373,14 @@ def test_the_embedded_loop_says_what_a_stream_recognizer_says(nervous, video, tm
 
 def test_a_stream_that_changes_its_worker_goes_on_as_if_nothing_were(nervous, video, tmp_path):
     words = ("demos/embed/embed.py", video, "--model", nervous)
-    whole, moved = runs(*words, cwd=tmp_path), runs(*words, "--move-at", "1.5", cwd=tmp_path)
+    whole, moved = (runs(*words, *more, cwd=tmp_path, way=here) for more in ((), ("--move-at", "1.5")))
     assert re.fullmatch(r"moved the stream to another worker in \d+ bytes\n", moved.stderr)
     assert whole.stderr == ""
     assert moved.stdout == whole.stdout
 
 
 def test_a_video_that_is_not_there_ends_the_embedded_loop_with_a_sentence(sure, tmp_path):
-    done = demo("demos/embed/embed.py", "missing.mp4", "--model", sure, cwd=tmp_path)
+    done = here("demos/embed/embed.py", "missing.mp4", "--model", sure, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "embed: missing.mp4 is not a video that can be read"
 
@@ -543,7 +553,7 @@ def test_a_table_that_cannot_be_read_ends_the_translation_demo_with_a_sentence(t
         "missing.tsv": "No such file",
         "empty.tsv": "there is nothing to translate",
     }.items():
-        done = demo("demos/translation/translation.py", name, cwd=tmp_path)
+        done = here("demos/translation/translation.py", name, cwd=tmp_path)
         assert done.returncode == 1
         assert done.stderr.startswith("translation: ") and reason in done.stderr
         assert done.stdout == ""

@@ -14,6 +14,7 @@ from streamrec.synthetic import World, WorldSettings
 from streamrec import VideoFile
 from streamrec.outputs.history.store import History
 from streamrec.types import Prediction, Result
+from tests.helpers import forked
 
 CAMERAS = """
 [[camera]]
@@ -50,7 +51,7 @@ def folder(tmp_path):
 
 def streamrec(*words: str, at) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    return subprocess.run(
+    return forked.run(
         [sys.executable, "-m", "streamrec", *words],
         cwd=at,
         env=environment,

@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 from streamrec import open_source
 from streamrec.commands.option_groups import page_settings
 from streamrec.errors import SourceError
+from tests.helpers import forked
 from tests.helpers.cameras import free_port, http_camera, rtsp_camera
 from tests.helpers.pages import make_token
 from tests.helpers.paths import ROOT
@@ -78,7 +79,7 @@ def check_private(folder: Path, *, but: Iterable[str] = ()) -> set[str]:
 
 def streamrec(*words: object, cwd: Path) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "streamrec", *map(str, words)]
-    return subprocess.run(
+    return forked.run(
         command, capture_output=True, timeout=120, cwd=cwd, env=environment(PYTHONPATH=str(ROOT))
     )
 
@@ -250,7 +251,7 @@ def test_what_is_written_is_for_its_owner_alone_while_it_is_written_too(tmp_path
     if command == "run":
         words = ["run", "synthetic:1", "--no-show", "--model", models / "wave.safetensors", *outputs]
         words += ["--save", "seen.mp4"]
-    with subprocess.Popen(
+    with forked.Popen(
         [sys.executable, "-m", "streamrec", *map(str, words)],
         cwd=out, env=environment(PYTHONPATH=str(ROOT)), stdout=subprocess.DEVNULL, umask=0,
     ) as process:  # fmt: skip

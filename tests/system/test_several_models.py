@@ -15,6 +15,7 @@ import torch
 from streamrec import ActionModel, EventSettings, ModelConfig, Transform, VideoFile
 from streamrec.runtime.checkpoint import save_model
 from streamrec.types import Frame, Prediction, Result
+from tests.helpers import forked
 from tests.helpers.frames import numbered
 from tests.helpers.paths import ROOT
 
@@ -46,7 +47,7 @@ def place(tmp_path_factory) -> Path:
 def streamrec(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
-    return subprocess.run(
+    return forked.run(
         [sys.executable, "-m", "streamrec", *words],
         capture_output=True,
         text=True,

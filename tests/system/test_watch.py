@@ -33,6 +33,7 @@ from streamrec.runtime.checkpoint import read_checkpoint, save_model
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.settings.tuned_file import Tuned
 from streamrec.types import Frame, Prediction, Result
+from tests.helpers import forked
 from tests.helpers.cameras import free_port, rtsp_camera, silent_camera
 from tests.helpers.frames import numbered
 from tests.helpers.paths import ROOT
@@ -155,14 +156,14 @@ def environment(**more: str) -> dict[str, str]:
 @contextlib.contextmanager
 def watching(path: Path, *words: object, **more: str) -> Iterator[Watching]:
     command = [sys.executable, "-m", "streamrec", "watch", str(path), *map(str, words)]
-    process = subprocess.Popen(
+    process = forked.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(**more),
         cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=forked.hears_ctrl_c,
     )
     watch = Watching(process)
     try:

@@ -71,7 +71,11 @@ Key = Annotated[
 Name = Annotated[str | None, option(_CLUSTER, "This machine's name in the fleet; by default its host name.")]
 Host = Annotated[
     str | None,
-    option(_CLUSTER, "The address of this machine that others reach; by default the one that leads out."),
+    option(
+        _CLUSTER,
+        "The address of this machine that others reach, and on which alone the cluster's ports are open; by default "
+        "the one that leads out.",
+    ),
 ]
 Cores = Annotated[
     float | None,
@@ -149,9 +153,9 @@ def start(
       streamrec fleet cameras.toml --web --cores 0
     """
     tuned = tuned_settings(context, config)
-    from streamrec.commands.fleet.group import ModelOptions
     from streamrec.commands.fleet.head import FleetJob
     from streamrec.commands.fleet.run import run_head
+    from streamrec.commands.fleet.spec import ModelOptions
 
     folder = folder or cameras.absolute().parent / "fleet"
     job = FleetJob(

@@ -6,15 +6,16 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streamrec.commands.fleet.spec import GroupSpec
+from streamrec.commands.listening import load_sound
 from streamrec.commands.roster import Roster
-from streamrec.commands.watch_job import WatchJob
+from streamrec.core.memory import give_back
 from streamrec.core.messages import why
-from streamrec.core.packed import Packer
 from streamrec.core.redact import redact
 from streamrec.errors import StateError, StreamrecError
 from streamrec.notify.dispatch_settings import DispatchSettings
@@ -26,6 +27,7 @@ from streamrec.outputs.fleet.records import (
     LedgerService,
     Picture,
     PictureRequest,
+    SoundStatus,
 )
 from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver, bring_abandoned
 from streamrec.outputs.fleet.wire import PACKER
@@ -34,10 +36,8 @@ from streamrec.outputs.history.records import Entry, RemoteResult
 from streamrec.outputs.plot import Plots
 from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
-from streamrec.runtime.recognizer import Recognizer
-from streamrec.settings.cameras_file import watchfile_of, without_listening
-from streamrec.settings.tuned_file import Tuned
-from streamrec.types import Result
+from streamrec.settings.cameras_file import watchfile_of
+from streamrec.types import Health, Result
 from streamrec.web.fleet_pictures import GroupPictures
 
 _PLOT_SECONDS = 0.2  # between two plots of readings
@@ -46,39 +46,6 @@ _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _LAST_SECONDS = 10.0  # for the last save
 _ABANDONED_SECONDS = 30.0  # between two searches for what other groups have left on this machine
 _OFFERED = 200  # results without a save, after which the newest are offered
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """How models are loaded; the fields are options of ``streamrec fleet``."""
-
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
-    people: bool | None = None
-    per_person: bool | None = None
-    tuned: Tuned = field(default_factory=Tuned)
-
-    def load(self, path: Path, models: tuple[str, ...], per_person: bool | None) -> Recognizer:
-        """As one machine that watches ``path`` would load them."""
-        options: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
-        return WatchJob(path=path, **options).load(*models, per_person=per_person)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupSpec:
-    """All that a process needs to run a group."""
-
-    name: str
-    cameras: tuple[str, ...]
-    settings: bytes  # sealed: ``part_of`` cameras.toml
-    file: str = (
-        "cameras.toml"  # its path on the head; on a machine paths are relative to the folder of the fleet
-    )
-    options: ModelOptions = field(default_factory=ModelOptions)
-
-
-SPECS = Packer((GroupSpec, ModelOptions, Tuned))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +127,7 @@ class Group:
         """Claim the group, for as long as it takes; whether it is to run."""
         while self._ending is None:
             try:
-                _, packed = self._saver.begin(self._place.machine, self.spec.cameras)
+                claim, packed = self._saver.begin(self._place.machine, self.spec.cameras)
                 break
             except LedgerAway as error:
                 self._log(f"{self.spec.name}: {error}; it waits to begin")
@@ -174,14 +141,20 @@ class Group:
                 self._log(f"{camera}: {error}; it begins anew")
                 continue
             self._snapshots[camera] = snapshot
+        lost = [ids for camera, ids in claim.running.items() if camera not in self._snapshots]
+        self._interrupted += [id for ids in lost for id in ids]
         self._open_watcher()
         return True
 
     def _open_watcher(self) -> None:
         self._watcher = Watcher()
         self._plots = Plots(self._watcher.sense_of, pause=_PLOT_SECONDS)  # of what has no picture
+        options = self.spec.options
         self._roster = Roster(
-            self._watcher, partial(self.spec.options.load, Path(self.spec.file)), resume=self._resume
+            self._watcher,
+            partial(options.load, Path(self.spec.file)),
+            resume=self._resume,
+            load_sound=partial(load_sound, engine=options.engine, device=options.device),
         )
         self._watch(self.spec)
 
@@ -189,7 +162,7 @@ class Group:
         assert self._roster is not None and self._watcher is not None
         path = self._place.folder / Path(spec.file).name
         data = PACKER.unpack(self._place.unseal(spec.settings))
-        file = without_listening(watchfile_of(data, path, os.environ, spec.options.tuned))
+        file = watchfile_of(data, path, os.environ, spec.options.tuned)
         self._secrets = tuple({*self._secrets, *file.secrets})
         done = self._roster.apply(self._roster.prepare(file, DispatchSettings()))
         self.spec = spec
@@ -201,9 +174,7 @@ class Group:
     def _resume(self, name: str) -> CameraSnapshot | None:
         """The snapshot of a camera, dated by the clock of this machine."""
         snapshot = self._snapshots.get(name)
-        if snapshot is None:
-            return None
-        return replace(snapshot, captured=snapshot.captured - self._clock.offset)
+        return None if snapshot is None else snapshot.shifted(-self._clock.offset)
 
     def _resumed(self, camera: Camera) -> None:
         """Go on with the events of a camera, or end them where nothing is remembered of them."""
@@ -238,10 +209,11 @@ class Group:
         models = [] if camera is None else list(camera.recognizer.configs)
         entries = self._builder.build(result, models[0] if len(models) == 1 else "", live=live)
         seen = self._builder.last_seen[result.frame.source]
+        pictured = self._plots.pictured(result)
         values = {one.name: getattr(result, one.name) for one in fields(Result)}
-        values["frame"] = bare(result.frame)
+        values["frame"] = bare(pictured.frame)  # of what has no picture it has the size of its plot
         remote = RemoteResult(**values, entries=tuple(entries), seen=seen)
-        self._pictures.write(self._plots.pictured(result))
+        self._pictures.write(pictured)
         self._unsaved.add(result.frame.source)
         with self._changed:
             self._newest.pop(result.frame.source, None)
@@ -285,30 +257,40 @@ class Group:
             self._load, self._times = round(used / wall, 3), now
 
     def _status(self, camera: Camera) -> CameraStatus:
-        health, counts = camera.health, camera.counts
-        ago = time.monotonic() - health.since if health.since else 0.0
+        health, counts, sound = camera.health, camera.counts, camera.sound
         return CameraStatus(
             name=camera.name,
-            state=str(health.state),
-            reason=redact(health.reason, self._secrets),
-            since=round(self._clock() - ago, 3),
+            **self._state_of(health),
             fps=round(camera.rate, 2),
             read=counts.read,
             recognized=counts.recognized,
             dropped=dict(counts.dropped),
             refused=sum(health.refused.values()),
             reconnects=sum(health.reconnects.values()),
+            sound=None
+            if sound is None
+            else SoundStatus(model=sound.name, dropped=sound.dropped, **self._state_of(sound.health)),
         )
+
+    def _state_of(self, health: Health) -> dict[str, Any]:
+        """State, reason and since when, by the head's clock."""
+        ago = time.monotonic() - health.since if health.since else 0.0
+        return {
+            "state": str(health.state),
+            "reason": redact(health.reason, self._secrets),
+            "since": round(self._clock() - ago, 3),
+        }
 
     def _close_watcher(self) -> None:
         """Stop reading, without an end for what runs; the snapshots stay."""
         if self._watcher is None:
             return
         watcher, self._watcher, self._roster = self._watcher, None, None
-        for camera in watcher.cameras:
-            if (snapshot := self._snapshot(camera)) is not None:
-                self._snapshots[camera.name] = snapshot
+        snapshots = {camera.name: self._snapshot(camera) for camera in watcher.cameras}
+        self._snapshots |= {name: one for name, one in snapshots.items() if one is not None}
         watcher.close(_PATIENCE)
+        del watcher  # and with it the models
+        give_back()
 
     def _snapshot(self, camera: Camera) -> CameraSnapshot | None:
         """What is remembered of a camera, dated by the head's clock."""
@@ -316,7 +298,7 @@ class Group:
         if snapshot is None:
             return None
         if snapshot is camera.resumed:  # no frame came since
-            snapshot = replace(snapshot, captured=snapshot.captured + self._clock.offset)
+            snapshot = snapshot.shifted(self._clock.offset)
         return replace(snapshot, open=self._builder.memory(camera.name))
 
     def _end(self) -> None:

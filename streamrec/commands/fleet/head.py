@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from streamrec.commands.fleet.group import GroupSpec, ModelOptions
 from streamrec.commands.fleet.sizing import (
     PlannedGroup,
     Wanted,
@@ -22,6 +21,9 @@ from streamrec.commands.fleet.sizing import (
     to_move,
     without_room,
 )
+from streamrec.commands.fleet.spec import GroupSpec, ModelOptions
+from streamrec.commands.fleet.states import StateReports
+from streamrec.commands.listening import listens
 from streamrec.commands.outputs import LinesView, Outputs, PageView, TerminalView, View
 from streamrec.commands.reload import Changes
 from streamrec.core.context import Closing
@@ -32,7 +34,7 @@ from streamrec.errors import SettingsError, StateError, StreamrecError
 from streamrec.events.places import PlaceSettings
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
-from streamrec.outputs.fleet.cameras import RemoteCamera, remote_cameras
+from streamrec.outputs.fleet.cameras import remote_cameras
 from streamrec.outputs.fleet.ledger import Ledger
 from streamrec.outputs.fleet.machines import Machines
 from streamrec.outputs.fleet.records import (
@@ -48,8 +50,8 @@ from streamrec.outputs.fleet.records import (
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.runtime.recognizer import configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile, part_of, without_addresses
-from streamrec.settings.listening import LEFT_OUT
-from streamrec.settings.resolve import actions_of, events_by_model
+from streamrec.settings.listening import ListenSettings
+from streamrec.settings.resolve import actions_of, events_by_model, sound_config, sound_events
 from streamrec.settings.resolve import configs_of as configs_in
 
 _TICK = 0.5  # seconds
@@ -58,6 +60,7 @@ _SUPERVISE = 2.0  # seconds between two checks of the groups
 _ROOM_SECONDS = 10.0  # for which a group waits for room
 _LITTLE = 0.01  # cores that are asked for where there is no room
 _PATIENCE = 15.0  # seconds for a group to stop
+_SOUND_CORES = 0.02  # that listening takes (docs/senses.md)
 _MESSAGES = 1000  # the newest, kept for who asks
 _PLAN = Packer((PlannedGroup,))
 
@@ -129,7 +132,7 @@ class Head(Closing):
         self._numbered = int(clock() * 1000)
         self._guard = threading.RLock()  # of the plan and of moves
         self._places: dict[str, PlaceSettings | None] = {}  # of the cameras, in the order of the file
-        self._states: dict[str, tuple[str, str]] = {}  # state and reason of each, as they were passed on
+        self._listening: dict[str, ListenSettings | None] = {}
         self._machines = Machines(clock=clock)
         self._nodes: list[MachineStatus] | None = None  # as the cluster knew them last
         self._plan: tuple[PlannedGroup, ...] = ()
@@ -153,6 +156,7 @@ class Head(Closing):
         self._outputs = Outputs(
             self._dispatcher, [*self._views, _NoTerminal()], terminal=_NoTerminal(), log=self.log
         )
+        self._states = StateReports(self._dispatcher, self._outputs)
         self._ledger = Ledger(self._dispatcher.history, self._outputs.write, clock=clock, monotonic=monotonic)
         self._plan = self._known_plan()
         self._file = file
@@ -182,8 +186,6 @@ class Head(Closing):
         return replace(file, cameras=tuple(camera for camera in file.cameras if camera.enabled))
 
     def _after(self, file: WatchFile) -> DispatchSettings:
-        if listening := [camera.name for camera in file.cameras if camera.listen is not None]:
-            self.log(f"{file.path.name}: {LEFT_OUT.format(' and '.join(listening))}")
         after = DispatchSettings.of(file).with_options(history=self._job.history)
         after = after.with_history_beside(file.path)
         of_pictures = {
@@ -233,15 +235,22 @@ class Head(Closing):
         names = [camera.name for camera in file.cameras]
         for gone in set(self._places) - set(names):
             self._dispatcher.remove(gone)
-            self._states.pop(gone, None)
+            self._states.forget(gone)
         for camera in file.cameras:
             configs = configs_in(camera, file)
             events = events_by_model(camera, configs, file)
+            if camera.listen is not None:
+                config = sound_config(camera, file)
+                configs[camera.listen.name] = config
+                events[camera.listen.name] = sound_events(camera, config, file)
+                if camera.listen != self._listening.get(camera.name):
+                    self.log(listens(camera.name, camera.listen.name))
             self._dispatcher.camera(
                 camera.name,
                 models=actions_of(configs, events, count=camera.count, more=camera.place_labels),
                 privacy=camera.privacy,
             )
+        self._listening = {camera.name: camera.listen for camera in file.cameras}
         self._places = {
             camera.name: PlaceSettings(zones=camera.zones, lines=camera.lines, region=camera.region)
             for camera in file.cameras
@@ -279,7 +288,7 @@ class Head(Closing):
     def _beat(self) -> None:
         cameras = remote_cameras(self.status(), self._places, clock=self._clock)
         for camera in cameras:
-            self._pass_on(camera)
+            self._states.report(camera)
         for view in self._views:
             if isinstance(view, PageView):
                 view.live.secrets = self._secrets
@@ -296,14 +305,6 @@ class Head(Closing):
                 self.log(f"{group.name}: no machine has room for it; it runs all the same, and drops frames")
                 self._cluster.remove(group.name)
                 self._cluster.place(self._spec(group), _LITTLE, self._avoid)
-
-    def _pass_on(self, camera: RemoteCamera) -> None:
-        """Report the state of a camera, where it has changed."""
-        state = str(camera.health.state), camera.health.reason
-        if self._states.get(camera.name) != state:
-            self._states[camera.name] = state
-            self._dispatcher.health(camera.name, camera.health)
-            self._outputs.write_health(camera.name, camera.health)
 
     def supervise(self) -> None:
         """Check the file, the machines and the groups once; places what is to be placed, and moves what must move."""
@@ -386,7 +387,7 @@ class Head(Closing):
             self._costs[key] = measured_cost(recognizer, camera.fps or recognizer.fps)
             names = " + ".join(configs_of(recognizer)) or camera.model
             self.log(f"{names}: {self._costs[key]:.2f} cores a camera, measured here")
-        return self._costs[key]
+        return self._costs[key] + (0.0 if camera.listen is None else _SOUND_CORES)
 
     def _spec(self, group: PlannedGroup) -> GroupSpec:
         job = self._job

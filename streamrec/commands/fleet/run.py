@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from streamrec.commands.fleet.bound import bound
 from streamrec.commands.fleet.cluster import (
     PORT,
     HeadClient,
@@ -23,11 +25,12 @@ from streamrec.commands.fleet.interfaces import addresses, also_open
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.commands.printing import log, print_json, print_text
 from streamrec.commands.signals import Signals
-from streamrec.core.hosts import host_problem
+from streamrec.core.address import is_ip
+from streamrec.core.hosts import host_problem, with_port
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError
-from streamrec.outputs.fleet.records import FleetStatus, LedgerAway
+from streamrec.outputs.fleet.records import FleetStatus, LedgerAway, SoundStatus
 from streamrec.types import SourceState
 
 _TICK = 0.5
@@ -48,15 +51,24 @@ class Files:
         """The file with the secret."""
         return self.key_file or self.folder / "fleet.key"
 
-    def remember(self, address: str) -> None:
-        """Keep the cluster's address for other commands."""
+    def remember(self, address: str, host: str) -> None:
+        """Keep the cluster's address, and this machine's, for other commands."""
         (self.folder / "address").write_text(f"{address}\n", encoding="utf-8")
+        (self.folder / "host").write_text(f"{host}\n", encoding="utf-8")
 
     @property
     def address(self) -> str:
         """The cluster's address; raises ``SettingsError``."""
+        return self._kept("address")
+
+    @property
+    def host(self) -> str:
+        """This machine's address; raises ``SettingsError``."""
+        return self._kept("host")
+
+    def _kept(self, name: str) -> str:
         try:
-            return (self.folder / "address").read_text(encoding="utf-8").strip()
+            return (self.folder / name).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             raise SettingsError(
                 f"this machine is in no fleet, as far as {self.folder} knows: begin one with `streamrec fleet "
@@ -70,7 +82,7 @@ class Files:
 def member(files: Files) -> Iterator[HeadClient]:
     """The head, from a machine of the fleet; raises ``SettingsError`` where it does not answer."""
     key, address = FleetKey.read(files.key), files.address
-    with connected(address, key):
+    with bound(files.host), connected(address, key):  # it opens a port too
         try:
             yield HeadClient()
         except LedgerAway as error:
@@ -82,7 +94,7 @@ def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: 
     files = Files(folder=machine.folder, key_file=machine.key_file)
     key = FleetKey.read(files.key) if files.key.exists() else FleetKey.create(files.key)
     machine = replace(machine, host=machine.host or own_address())
-    address = f"{machine.host}:{port}"
+    address = with_port(machine.host, port)
     job = replace(job, path=job.path.absolute())
     process = RayProcess(machine, key)
     with contextlib.ExitStack() as stack:
@@ -90,20 +102,20 @@ def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: 
         process.start_head(port)
         stack.enter_context(connected(address, key, process))
         signals = stack.enter_context(Signals())  # Ray has handlers of its own: ours come after them
-        files.remember(address)
+        files.remember(address, machine.host)
         begin_head(job)
         client = HeadClient()
         stack.callback(client.close)
         log(f"the fleet is at {address}; on another machine, with a copy of {files.key}:")
         log(f"  streamrec fleet join {address} --key fleet.key")
-        _warn(machine)
+        _warn(machine, process)
         code = _follow(client, process, signals, max_seconds)
         _leave(client)
     return code
 
 
-def _warn(machine: Machine) -> None:
-    if text := also_open(machine.host, addresses()):
+def _warn(machine: Machine, process: RayProcess) -> None:
+    if not process.bound and (text := also_open(machine.host, addresses())):
         log(text)
 
 
@@ -169,18 +181,20 @@ def _others(client: HeadClient) -> list[str]:
 def place_of(head: str) -> str:
     """Host and port of a head; raises ``SettingsError``.
 
-    >>> place_of("10.0.0.5"), place_of("nas.local:7000")
-    ('10.0.0.5:6379', 'nas.local:7000')
+    >>> place_of("10.0.0.5"), place_of("nas.local:7000"), place_of("[fd00::5]:7000")
+    ('10.0.0.5:6379', 'nas.local:7000', '[fd00::5]:7000')
     """
     host, colon, port = head.rpartition(":")
-    if not colon:
+    if not colon or is_ip(head) or head.endswith("]"):
         host, port = head, str(PORT)
+    if re.fullmatch(r"\[.*:.*\]", host) and is_ip(host[1:-1]):
+        host = host[1:-1]
     problem = host_problem(host)
     if not problem and not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65_536):
         problem = "its port is none"
     if problem:
         raise SettingsError(f"join {printable(head)}: {problem}; give HOST or HOST:PORT, like 10.0.0.5")
-    return f"{host}:{port}"
+    return with_port(host, int(port))
 
 
 def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
@@ -188,7 +202,7 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
     files = Files(folder=machine.folder, key_file=machine.key_file)
     key = FleetKey.read(files.key)
     address = place_of(head)
-    machine = replace(machine, host=machine.host or own_address())
+    machine = replace(machine, host=machine.host or own_address(address))
     process = RayProcess(machine, key)
     with contextlib.ExitStack() as stack:
         stack.callback(process.stop)
@@ -197,9 +211,9 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
         signals = stack.enter_context(Signals())
         client = HeadClient()
         client.welcome()
-        files.remember(address)
+        files.remember(address, machine.host)
         log(f"{machine.name} has joined the fleet at {address} with {machine.cores:g} cores")
-        _warn(machine)
+        _warn(machine, process)
         asked = -_ASK_SECONDS
         while signals.code is None:
             process.check()
@@ -271,5 +285,12 @@ def status_text(status: FleetStatus) -> str:
             camera = cameras.get(name)
             state = "no state yet" if camera is None else f"{camera.state}, {camera.fps:.1f} a second"
             reason = f" ({camera.reason})" if camera is not None and camera.reason else ""
-            lines.append(f"  {name}: {state}{reason}")
+            sound = "" if camera is None or camera.sound is None else f", {_described(camera.sound)}"
+            lines.append(f"  {name}: {state}{reason}{sound}")
     return "\n".join(lines)
+
+
+def _described(sound: SoundStatus) -> str:
+    """The sound of a camera that listens."""
+    reason = f" ({sound.reason})" if sound.reason else ""
+    return f"sound {sound.state}{reason}"

@@ -20,6 +20,15 @@ from streamrec.types import Health, SourceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSound:
+    """The sound of a camera, as the page and the terminal show it."""
+
+    name: str  # of the model that listens
+    health: Health = field(default_factory=Health)
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteCamera:
     """A camera as the page and the terminal show it."""
 
@@ -28,6 +37,7 @@ class RemoteCamera:
     rate: float = 0.0  # results a second
     counts: Counts = field(default_factory=Counts)  # since its group began on its machine
     places: PlaceSettings | None = None  # its zones and lines
+    sound: RemoteSound | None = None  # where it listens
     machine: str = ""  # "": on none, it waits for one with room
     machine_since: float | None = None  # seconds since 1970 by the head's clock
 
@@ -77,11 +87,23 @@ def remote_cameras(
                 rate=camera.fps if health.state is SourceState.live else 0.0,
                 counts=Counts(camera.read, camera.recognized, dict(camera.dropped), waiting),
                 places=places.get(name),
+                sound=_sound_of(camera, health, now - here),
                 machine="" if group is None else group.machine,
                 machine_since=None if group is None else group.since,
             )
         )
     return tuple(found)
+
+
+def _sound_of(camera: CameraStatus, health: Health, ahead: float) -> RemoteSound | None:
+    """The sound of a camera; while nothing comes from its machine it is as the camera is."""
+    sound = camera.sound
+    if sound is None:
+        return None
+    if (str(health.state), health.reason) == (camera.state, camera.reason):
+        since = sound.since - ahead if sound.since else 0.0
+        health = Health(state=SourceState(sound.state), reason=sound.reason, since=since)
+    return RemoteSound(name=sound.model, health=health, dropped=sound.dropped)
 
 
 def _state_of(

@@ -129,7 +129,11 @@ class Ledger:
                     (as_utf8(group), as_utf8(group), _KEPT_CLAIMS),
                 )
                 return Claim(
-                    epoch=epoch, previous=previous, at=now, snapshots=_snapshots(connection, cameras)
+                    epoch=epoch,
+                    previous=previous,
+                    at=now,
+                    snapshots=_snapshots(connection, cameras),
+                    running=self._running(cameras),
                 )
 
             made = self._on_disk(claim)
@@ -290,6 +294,11 @@ class Ledger:
             return self._clock() if at is None else float(at)
 
         return self._on_disk(find)
+
+    def _running(self, cameras: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """By camera: ids of the events that run, but those of rules, which the head itself ends."""
+        entries = [entry for entry in self._history.running if entry.rule is None]
+        return {name: tuple(one.id for one in entries if one.camera == name) for name in cameras}
 
     def _is_known(self, entry: Entry) -> bool:
         return entry.id in self._unwritten or self._history.get(entry.id) is not None

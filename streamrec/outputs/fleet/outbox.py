@@ -92,8 +92,7 @@ class Outbox(Closing):
 
     def _write(self, epoch: int, results: tuple[RemoteResult, ...], snapshots: Mapping[str, bytes]) -> None:
         assert self._connection is not None
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _together(self._connection):
             if results:
                 row = self._number, epoch, PACKER.pack(results)
                 self._connection.execute("INSERT INTO waiting VALUES (?, ?, ?)", row)
@@ -101,11 +100,6 @@ class Outbox(Closing):
                 "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)",
                 [(camera, epoch, body) for camera, body in snapshots.items()],
             )
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
 
     def oldest(self, limit: int = sys.maxsize) -> list[Waiting]:
         """So many of what waits, in order, the oldest first. A row that is damaged is left out, and reported."""
@@ -136,7 +130,7 @@ class Outbox(Closing):
         numbers = {one.number for one in waiting}
         self._memory = [one for one in self._memory if one.number not in numbers]
         if self._connection is not None:
-            with self._disk():
+            with self._disk(), _together(self._connection):
                 self._connection.executemany(
                     "DELETE FROM waiting WHERE number = ?", [(number,) for number in numbers]
                 )
@@ -145,7 +139,7 @@ class Outbox(Closing):
         """All of it has arrived, or is of no use any more."""
         self._memory, self._snapshots = [], {}
         if self._connection is not None:
-            with self._disk():
+            with self._disk(), _together(self._connection):
                 self._connection.execute("DELETE FROM waiting")
                 self._connection.execute("DELETE FROM snapshot")
 
@@ -154,3 +148,16 @@ class Outbox(Closing):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+@contextlib.contextmanager
+def _together(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction: all of it is on the disk, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise

@@ -43,6 +43,17 @@ class LedgerAway(StreamrecError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoundStatus:
+    """How the sound of a camera is, as its machine has it."""
+
+    model: str  # the name of the one that listens
+    state: str = "connecting"  # as of ``CameraStatus``, and the next two
+    reason: str = ""
+    since: float = 0.0
+    dropped: int = 0  # hops, for want of time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CameraStatus:
     """How a camera of a group is, as its machine sees it."""
 
@@ -56,6 +67,7 @@ class CameraStatus:
     dropped: Mapping[str, int] = field(default_factory=dict)  # by cause, as ``pipeline.watcher.Counts``
     refused: int = 0  # damaged frames and the like, as ``types.Health``
     reconnects: int = 0
+    sound: SoundStatus | None = None  # where it listens
     group: str = ""  # filled in by the ledger, as is the next
     machine: str = ""
 
@@ -86,6 +98,8 @@ class Claim:
     previous: int  # the epoch that saved last; 0: none did
     at: float  # now, seconds since 1970 by the head's clock
     snapshots: Mapping[str, bytes] = field(default_factory=dict)  # by camera, as in ``Batch``
+    # By camera: ids of events that run by the history. Where its snapshot is lost, nothing else ends them.
+    running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class LedgerService(Protocol):
@@ -233,6 +247,8 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
     for key, value in record.items():
         if key == "since":
             shown[key] = iso(value) if value else None
+        elif key == "sound":
+            shown[key] = None if value is None else _shown(value)
         elif isinstance(value, float):
             shown[key] = round(value, 4)
         else:

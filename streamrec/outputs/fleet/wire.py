@@ -13,20 +13,20 @@ from streamrec.events.occupancy import OccupancyState, Spell
 from streamrec.events.places import Side
 from streamrec.events.recurrence import Recurrence, RecurrenceState
 from streamrec.events.repetitions import CountState
-from streamrec.outputs.fleet.records import Batch, CameraStatus
+from streamrec.outputs.fleet.records import Batch, CameraStatus, SoundStatus
 from streamrec.outputs.history.records import DECIDED, Entry, Kind, RemoteResult
-from streamrec.pipeline.snapshot import CameraSnapshot
+from streamrec.pipeline.snapshot import CameraSnapshot, SoundSnapshot
 from streamrec.types import ActionEnded, ActionStarted, Forecast, Frame, ModelResult, Person, Prediction
 
 
-def _frame(height: int, width: int, index: int, timestamp: float, segment: int, source: str) -> Frame:
-    nothing = np.broadcast_to(np.uint8(0), (height, width, 3))
-    return Frame(nothing, index, timestamp, segment, source)
+def _frame(shape: tuple[int, ...], index: int, timestamp: float, segment: int, source: str) -> Frame:
+    return Frame(np.broadcast_to(np.uint8(0), shape), index, timestamp, segment, source)
 
 
-# A frame leaves its pixels behind, and the time of another machine's monotonic clock.
+# A frame, of pictures as of readings and sound, leaves its data behind, and the time of another machine's monotonic
+# clock.
 _FRAME = Form(
-    lambda one: (*map(int, one.image.shape[:2]), one.index, one.timestamp, one.segment, one.source), _frame
+    lambda one: (tuple(map(int, one.image.shape)), one.index, one.timestamp, one.segment, one.source), _frame
 )
 
 # Whether receivers are notified of an event is decided on the head, when it is written there.
@@ -39,8 +39,8 @@ _ENTRY = Form(
 PACKER = Packer(
     (
         ActionEnded, ActionStarted, Batch, CameraSnapshot, CameraStatus, CountState, EventState, Forecast, Kind,
-        ModelResult, OccupancyState, Person, Prediction, Recurrence, RecurrenceState, RemoteResult, Side, Spell,
-        State, Track,
+        ModelResult, OccupancyState, Person, Prediction, Recurrence, RecurrenceState, RemoteResult, Side,
+        SoundSnapshot, SoundStatus, Spell, State, Track,
     ),
     {Entry: _ENTRY, Frame: _FRAME},
 )  # fmt: skip

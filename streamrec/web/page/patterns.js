@@ -1,4 +1,4 @@
-// Which events are meant, by rules and profiles: a form of actions, cameras and zones.
+// Which events are meant, by rules and profiles: a form of actions, cameras, models and zones.
 
 import { h, isQuiet, setText } from "./dom.js";
 
@@ -15,6 +15,9 @@ export function labelsOf(page, settings) {
   return [...new Set([...known.filter((label) => !isQuiet(label)), ...page.recent.events.filter((event) => !event.rule).map((event) => event.label)])].sort();
 }
 
+const modelsOf = (camera) => [...camera.watched_by.split(" + "), camera.listens].filter(Boolean);
+const zonesOf = (camera) => (camera.zones ?? []).filter((zone) => !zone.exclude).map((zone) => zone.name);
+
 /** A form of which events are meant: actions, and where. */
 export function patternEditor(settings, given, title, labels) {
   const id = `pattern-${++forms}`, pattern = patternOf(given);
@@ -22,8 +25,6 @@ export function patternEditor(settings, given, title, labels) {
   const action = h("input", { id: `${id}-action`, type: "text", list: words.id, maxlength: 300, autocomplete: "off", placeholder: "any action", value: (pattern.label ?? []).join(", ") });
   const check = (value, chosen) => h("label", {}, h("input", { type: "checkbox", value, checked: chosen }), ` ${value}`);
   const cameras = h("div", { class: "checks", role: "group", "aria-label": `${title}: cameras` }, settings.cameras.map((camera) => check(camera.name, (pattern.camera ?? []).includes(camera.name))));
-  const zones = h("div", { class: "checks", role: "group", "aria-label": `${title}: zones` });
-  const inZones = h("div", { class: "field wide" }, h("span", { text: "In zones" }), zones, h("span", { class: "hint", text: "None: anywhere." }));
   const unknown = h("span", { class: "hint", role: "status" });
   const wordsOf = () => action.value.split(",").map((word) => word.trim()).filter(Boolean);
   action.addEventListener("input", () => {
@@ -31,21 +32,30 @@ export function patternEditor(settings, given, title, labels) {
     setText(unknown, odd.length ? `No camera reports this now: ${odd.join(", ")}` : "");
   });
   const ticked = (group) => [...group.querySelectorAll("input:checked")].map((box) => box.value);
-  let wanted = pattern.zone ?? [];
 
-  function fillZones() {
-    if (zones.childElementCount) wanted = ticked(zones);
-    const chosen = ticked(cameras);
-    const names = [...new Set(settings.cameras.filter((camera) => !chosen.length || chosen.includes(camera.name)).flatMap((camera) => (camera.zones ?? []).filter((zone) => !zone.exclude).map((zone) => zone.name)))];
-    zones.replaceChildren(...names.map((name) => check(name, wanted.includes(name))));
-    inZones.hidden = names.length === 0;
+  /** Names of the chosen cameras to choose from, where there are at least so many. */
+  function choice(what, heading, hint, namesOf, least, chosenAtFirst) {
+    const group = h("div", { class: "checks", role: "group", "aria-label": `${title}: ${what}` });
+    const element = h("div", { class: "field wide" }, h("span", { text: heading }), group, h("span", { class: "hint", text: hint }));
+    let wanted = chosenAtFirst ?? [];
+    function fill() {
+      if (group.childElementCount) wanted = ticked(group);
+      const chosen = ticked(cameras);
+      const names = [...new Set(settings.cameras.filter((camera) => !chosen.length || chosen.includes(camera.name)).flatMap(namesOf))];
+      group.replaceChildren(...names.map((name) => check(name, wanted.includes(name))));
+      element.hidden = names.length < least;
+    }
+    cameras.addEventListener("change", fill);
+    fill();
+    return { element, value: () => (element.hidden ? [] : ticked(group)) };
   }
-  cameras.addEventListener("change", fillZones);
-  fillZones();
+  // A model that no camera has any more stays as it is, until another one is chosen.
+  const models = choice("models", "Found by", "None: any model.", (camera) => [...modelsOf(camera), ...(pattern.model ?? [])], pattern.model ? 1 : 2, pattern.model);
+  const zones = choice("zones", "In zones", "None: anywhere.", zonesOf, 1, pattern.zone);
   return {
     element: h("fieldset", { class: "pattern" }, h("legend", { text: title }), h("div", { class: "form" },
       h("div", { class: "field wide" }, h("label", { for: action.id, text: "Action" }), action, words, h("span", { class: "hint", text: "Several with commas between them. Empty: any." }), unknown),
-      h("div", { class: "field wide" }, h("span", { text: "On cameras" }), cameras, h("span", { class: "hint", text: "None: any." })), inZones)),
-    value: () => ({ ...(pattern.model ? { model: pattern.model } : {}), label: wordsOf(), camera: ticked(cameras), zone: inZones.hidden ? [] : ticked(zones) }),
+      h("div", { class: "field wide" }, h("span", { text: "On cameras" }), cameras, h("span", { class: "hint", text: "None: any." })), models.element, zones.element)),
+    value: () => ({ label: wordsOf(), camera: ticked(cameras), model: models.value(), zone: zones.value() }),
   };
 }

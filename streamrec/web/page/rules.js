@@ -5,7 +5,7 @@ import { labelsOf, patternEditor, patternOf } from "./patterns.js";
 
 const KINDS = {
   lasts: "lasts longer than", absent: "does not happen for", daily: "does not happen from … to …",
-  follows: "is followed by something else", together: "happens together with something else", often: "happens several times",
+  follows: "is followed by something else", together: "together with something else", often: "happens several times",
 };
 const UNITS = { s: "seconds", min: "minutes", h: "hours", d: "days" };
 const SPANS = [["1", "the last hour"], ["24", "the last 24 hours"], ["168", "the last 7 days"]];

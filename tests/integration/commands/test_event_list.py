@@ -18,6 +18,7 @@ from streamrec import ActionEnded, ActionStarted, Frame, History, Prediction, Re
 from streamrec.commands.event_list import EventList
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.records import Entry, new_id
+from tests.helpers import forked
 from tests.helpers.frames import numbered
 from tests.helpers.paths import ROOT
 
@@ -89,7 +90,7 @@ def test_a_place_without_a_history_is_told(tmp_path):
 
 
 def test_what_happens_is_followed(folder):
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-m", "streamrec", "events", "--follow", "--json", "--since", "50s"],
         stdout=subprocess.PIPE,
         text=True,

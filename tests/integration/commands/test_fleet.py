@@ -13,6 +13,7 @@ from streamrec.commands.fleet.head import FleetJob, Head
 from streamrec.errors import SettingsError
 from streamrec.evaluation.bench import make_video
 from streamrec.outputs.fleet.records import PictureRequest
+from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
 from tests.helpers.fleet import FlakyLedger
 from tests.helpers.local_cluster import LocalCluster
@@ -179,6 +180,22 @@ def test_a_password_is_filled_in_where_the_camera_is_watched_and_nowhere_else(si
     assert b"${DOOR_PASSWORD}" in site.cluster.sent[0].settings
     shown = repr((site.head.status(), site.head.messages(0), site.cluster.log))
     assert "hunter2hunter2" not in shown
+
+
+def test_what_was_left_open_and_has_no_snapshot_is_ended_as_interrupted(sites, tmp_path):
+    left = Entry(id=new_id(9.0), camera="live 1", model="", label="walk", started=9.0, confidence=0.9)
+    with History(tmp_path / "events.db", keep_open=True) as history:
+        history.start(lambda announcement: None)
+        history.add(left)
+        history.drain(10.0)
+    site = sites(LIVE.format(n=1), "north")
+    site.until(lambda: site.states().get("live 1") == "live")
+
+    def kept() -> Entry:
+        with History(tmp_path / "events.db", read_only=True) as history:
+            return history.get(left.id)
+
+    site.until(lambda: kept().interrupted)
 
 
 def test_a_file_of_cameras_that_is_wrong_is_refused_with_its_name(tmp_path):

@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from streamrec import ActionModel, ModelConfig, SoundTransform, save_model
+from streamrec import (
+    ActionEnded,
+    ActionModel,
+    ModelConfig,
+    Recognizer,
+    SoundTransform,
+    Transform,
+    open_source,
+    results,
+    save_model,
+)
+from streamrec.commands.listening import listener_for, load_sound
+from streamrec.commands.run_job import RunJob
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.outputs.history.store import History
-from streamrec.settings.cameras_file import read_watchfile, without_listening
-from streamrec.settings.listening import LEFT_OUT
+from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.settings.cameras_file import read_watchfile
+from streamrec.sources.open_errors import NO_SOUND
+from streamrec.types import SourceState
+from tests.helpers.cameras import rtsp_camera
 from tests.helpers.sounds import tone, write_media
+from tests.integration.commands.test_fleet import Site, sites
+
+__all__ = ["sites"]  # a fixture
 
 TRANSFORM = SoundTransform(rate=8_000, hop=640, window=256, stride=80, mels=16, low=60, high=3_800)
 
@@ -162,6 +182,7 @@ def test_a_file_without_sound_is_watched_all_the_same(beep, tmp_path, main_here)
     assert lines_of(tmp_path / "out.jsonl", "prediction")
     (lost,) = [line for line in lines_of(tmp_path / "out.jsonl", "state") if line["state"] == "failed"]
     assert lost["source"] == "silent.mp4#sound" and "it has no sound" in lost["reason"]
+    assert f"silent.mp4#sound: failed: {lost['reason']}" in done.stderr
 
 
 def test_cameras_of_a_file_listen_and_a_rule_fuses_both(beep, party, tmp_path, main_here):
@@ -214,7 +235,7 @@ def test_a_wrong_listen_names_camera_and_key(listen, said, tmp_path):
     assert said in str(caught.value)
 
 
-def test_settings_of_sound_hide_its_password_and_a_fleet_leaves_them_out(tmp_path):
+def test_settings_of_sound_hide_its_password(tmp_path):
     path = tmp_path / "cameras.toml"
     path.write_text(
         '[[camera]]\nname = "door"\naddress = "0"\n'
@@ -227,5 +248,193 @@ def test_settings_of_sound_hide_its_password_and_a_fleet_leaves_them_out(tmp_pat
     assert door is not None and door.address == "rtsp://me:s3cret%20word@10.0.0.7/live"
     assert yard is not None and (yard.address, yard.name) == ("", "glass")
     assert "s3cret" not in repr(file) and "s3cret word" in file.secrets
-    assert [camera.listen for camera in without_listening(file).cameras] == [None, None]
-    assert "door" in LEFT_OUT.format("door")
+
+
+@pytest.fixture(scope="module")
+def wave(tmp_path_factory) -> Path:
+    """A model of pictures that is sure of a wave, whatever it sees."""
+    torch.manual_seed(0)
+    model = ActionModel(
+        ModelConfig(
+            labels=("idle", "wave"), transform=Transform(height=32, width=32), hidden_size=8,
+            events=EventSettings(background=("idle",)),
+        )
+    )  # fmt: skip
+    with torch.no_grad():
+        model.head.classifier.weight.zero_()
+        model.head.classifier.bias.copy_(torch.tensor([0.0, 6.0]))
+    path = tmp_path_factory.mktemp("pictures") / "wave.safetensors"
+    save_model(path, model.eval())
+    return path
+
+
+@pytest.fixture(scope="module")
+def camera():
+    """Pictures with a beep each second, by RTSP; the same without a sound track at ``/mute``."""
+    with rtsp_camera(sound=True, stamp=False, fps=5, size=(160, 120)) as camera:
+        yield camera
+
+
+class Until:
+    """In place of the signals of ``watch``: it is to end once this holds of the lines that it has written."""
+
+    reload = False
+
+    def __init__(self, path: Path, done: Callable[[list[dict]], bool]) -> None:
+        self._path, self._done = path, done
+
+    def __enter__(self) -> Until:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    @property
+    def code(self) -> int | None:
+        text = self._path.read_text() if self._path.exists() else ""
+        lines = [json.loads(line) for line in text.rpartition("\n")[0].splitlines()]
+        return 0 if self._done(lines) else None
+
+
+def test_the_sound_track_of_a_camera_is_joined_with_its_pictures(
+    beep, wave, camera, tmp_path, monkeypatch, main_here
+):
+    """The whole way: RTSP, both connections, both models, and a rule that takes an event of each."""
+    mute = camera.replace("/live", "/mute")
+    table = '[[camera]]\nname = "{}"\naddress = "{}"\nmodel = "{}"\nlisten = "{}"\n'
+    (tmp_path / "cameras.toml").write_text(
+        table.format("yard", camera, wave, beep)
+        + table.format("mute", mute, wave, beep)
+        + '[[rule]]\nname = "break-in"\nwhen = {label = "beep", camera = "yard"}\n'
+        + 'also = {label = "wave", camera = "yard"}\nwithin = "10 s"\n'
+    )
+
+    def done(lines: list[dict]) -> bool:
+        ended = {(one["source"], one["label"]) for one in lines if one.get("event") == "ended"}
+        said = {one["source"] for one in lines if one["type"] == "state" and one["reason"] == NO_SOUND}
+        return {("yard", "break-in"), ("yard", "beep")} <= ended and "mute#sound" in said
+
+    out = tmp_path / "out.jsonl"
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr("streamrec.commands.watch_job.Signals", lambda: Until(out, done))
+    watched = main_here("watch", "cameras.toml", "--jsonl", out, "--max-seconds", "120", cwd=tmp_path)
+    said = watched.stdout + watched.stderr
+    assert watched.returncode == 0 and "Traceback" not in said, said
+    assert done([json.loads(line) for line in out.read_text().splitlines()]), said
+    assert f"mute#sound  connecting: {NO_SOUND}" in said
+    found = lines_of(out, "event")
+    assert {(line["source"], line["label"], line.get("model")) for line in found if not line.get("rule")} == {
+        ("yard", "wave", "wave"),
+        ("yard", "beep", "beep"),
+        ("mute", "wave", "wave"),
+    }
+    with History(tmp_path / "events.db", read_only=True) as history:
+        fused = [one for one in history.query() if one.rule == "break-in"]
+        based = {(history.get(id).camera, history.get(id).model) for one in fused for id in one.based_on}
+    assert based == {("yard", "beep"), ("yard", "wave")}
+
+
+def test_run_listens_to_a_camera_and_says_where_it_sends_no_sound(
+    beep, wave, camera, tmp_path, monkeypatch, main_here
+):
+    """Each run ends with what it waits for: an event of the sound, or that there is none."""
+    jobs: list[RunJob] = []
+    found: list = []
+
+    def until(result) -> None:
+        listener = jobs[-1].listener
+        found.extend(event for event in result.events if event.label == "beep")
+        if found or listener.health.state is SourceState.failed:
+            jobs[-1].source.interrupt()
+
+    def ending(**given) -> RunJob:
+        jobs.append(RunJob(**given, also=until))
+        return jobs[-1]
+
+    monkeypatch.setattr("streamrec.commands.run_job.RunJob", ending)
+    for address in (camera.replace("/live", "/mute"), camera):
+        done = main_here(
+            "run", address, "-m", wave, "--listen", beep, "--no-show", "--max-seconds", "120", cwd=tmp_path
+        )
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+        assert (NO_SOUND in done.stderr) == (address != camera)
+    assert {event.model for event in found} == {"beep"}
+
+
+def test_a_camera_of_a_fleet_listens_and_a_move_changes_none_of_its_events(beep, wave, sites, tmp_path):
+    sound = np.concatenate([sound_of(5.0, (1.5, 2.0 + n % 3)) for n in range(16)])
+    pictures = [np.full((48, 64, 3), n % 200, np.uint8) for n in range(800)]
+    party = write_media(tmp_path / "party.mp4", sound, 16_000, codec="aac", pictures=pictures, fps=10)
+    recognizer, source = Recognizer.load(wave), open_source(party)
+    builder = ResultBuilder(recognizer, "door")
+    listener = listener_for(load_sound(str(beep)), "beep", source, str(party))
+    builder.listening(listener, "wave")
+    expected = sorted(
+        (one.model, one.label, one.started, round(one.duration, 3), one.confidence)
+        for result in results(source, recognizer, builder=builder)
+        for one in result.events
+        if isinstance(one, ActionEnded)
+    )
+    table = f'[[camera]]\nname = "door"\naddress = "{party}"\nmodel = "{wave}"\nlisten = "{beep}"\n'
+    site: Site = sites(table, "north", "south")
+    moves = 0
+    while site.states().get("door") != "ended" and moves < 2:
+        site.until(lambda: site.states().get("door") in ("live", "ended"))
+        (group,) = site.head.status().groups
+        site.head._move(group.name, {f"id-{group.machine}"})
+        moves += 1
+    site.until(lambda: site.states().get("door") == "ended")
+    with History(tmp_path / "events.db", read_only=True) as history:
+        found = sorted(
+            (one.model, one.label, one.timestamp, round(one.duration or -1.0, 3), one.confidence)
+            for one in history.pages(camera="door")
+        )
+    assert moves and [one[0] for one in expected].count("beep") == 16
+    assert found == expected
+    (camera,) = site.head.status().cameras
+    assert camera.sound is not None and camera.sound.model == "beep"
+    assert "door: it listens with beep; no sound is kept" in [text for _, text in site.head.messages(0)]
+
+
+def test_a_camera_of_a_fleet_listens_by_rtsp_and_a_rule_of_the_head_joins_both(
+    beep, wave, camera, sites, tmp_path
+):
+    site: Site = sites(
+        f'[[camera]]\nname = "yard"\naddress = "{camera}"\nmodel = "{wave}"\nlisten = "{beep}"\n'
+        '[[rule]]\nname = "break-in"\nwhen = {label = "beep", model = "beep"}\n'
+        'also = {label = "wave", model = "wave"}\nwithin = "10 s"\n',
+        "north",
+        "south",
+    )
+
+    def kept(label: str, since: float = 0.0) -> list:
+        with History(tmp_path / "events.db", read_only=True) as history:
+            return [one for one in history.query() if one.label == label and one.started >= since]
+
+    site.until(lambda: kept("break-in") and len(kept("beep")) > 1)
+    (now,) = site.head.status().cameras
+    assert (now.sound.model, now.sound.state) == ("beep", "live")
+    (group,) = site.head.status().groups
+    moved = time.time()
+    site.head._move(group.name, {f"id-{group.machine}"})
+    site.until(lambda: [one for one in kept("beep", moved) if one.ended is not None])
+    assert not [one for one in kept("beep") if one.started < moved and one.ended is None]
+
+
+def test_the_password_of_a_sound_is_nowhere_in_a_fleet(beep, sites, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOUND_PASSWORD", "hunter2hunter2")
+    table = '[[camera]]\nname = "yard"\naddress = "synthetic:1"\nmodel = "synthetic"\n'
+    address = "rtsp://me:${SOUND_PASSWORD}@127.0.0.1:9/live"
+    site: Site = sites(f'{table}listen = {{model = "{beep}", address = "{address}"}}\n', "north")
+    site.until(lambda: site.head.status().cameras and site.head.status().cameras[0].sound.reason)
+    (camera,) = site.head.status().cameras
+    assert (camera.state, camera.sound.state) == ("live", "connecting")
+    (armed,) = site.head._dispatcher.arming.status()["cameras"]
+    labels = {one["label"] for one in armed["labels"]}
+    assert "beep" in labels and "quiet" not in labels and len(labels) > 1
+    shown = repr((site.head.status().to_dict(), site.head.messages(0), site.cluster.log))
+    assert "hunter2" not in shown and "refused" in shown
+    assert b"hunter2" not in site.cluster.sent[0].settings
+    site.close()
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not [path for path in kept if b"hunter2" in path.read_bytes()]

@@ -27,6 +27,7 @@ from streamrec.evaluation.text_tables import table
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.overlay import plain
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
+from tests.helpers import forked
 from tests.helpers.frames import numbered
 from tests.system.test_cli import environment, streamrec, write_video
 
@@ -402,7 +403,7 @@ def test_neither_a_full_disk_nor_a_reader_that_stopped_ends_or_holds_up_a_watch(
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.write(writing, b" " * 4096)
     try:  # nobody ever reads it
-        unread = subprocess.run([*words, "-"], stdout=writing, timeout=120, **options)
+        unread = forked.run([*words, "-"], stdout=writing, timeout=120, **options)
     finally:
         os.close(reading)
         os.close(writing)
@@ -417,7 +418,7 @@ def test_a_watch_ends_with_its_only_reader_and_goes_on_where_there_are_others(pl
         '[[camera]]\nname = "door"\naddress = "synthetic"\nmodel = "tiny.safetensors"\n'
     )
     for more, ends in ((["--predictions", "--jsonl", "-"], True), (["--history", "events.db"], False)):
-        process = subprocess.Popen(
+        process = forked.Popen(
             [*COMMAND, "watch", "cameras.toml", *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ import pytest
 from streamrec import Recognizer
 from streamrec.runtime.checkpoint import shipped_models
 from streamrec.sources.synthetic import World, WorldSettings
+from tests.helpers import forked
 from tests.helpers.commands import main_here
 from tests.helpers.paths import ROOT
 from tests.system.test_cli import assert_refused, environment, streamrec
@@ -80,7 +81,7 @@ def test_lines_teach_a_clip_and_the_model_is_one_like_any_other(tmp_path, clip):
 def test_a_confirmed_example_outlives_kill_9(tmp_path, clip):
     command = [sys.executable, "-m", "streamrec", "teach", str(clip), "--no-window"]
     command += ["--out", str(tmp_path / "mine.safetensors")]
-    with subprocess.Popen(
+    with forked.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
     ) as run:
         try:

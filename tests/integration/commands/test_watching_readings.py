@@ -105,7 +105,9 @@ def test_a_camera_of_another_sense_is_named_in_a_sentence(name, address, model, 
     assert "Traceback" not in done.stderr
 
 
-def test_a_table_in_a_fleet_has_the_events_of_one_that_is_read_alone_and_its_picture(sites, tmp_path):
+def test_a_table_that_is_moved_in_a_fleet_has_the_events_of_one_that_is_read_alone_and_its_picture(
+    sites, tmp_path
+):
     path = table(tmp_path / "phone.csv", 120.0)
     found = [
         event for result in results(open_source(path), Recognizer.load("motion")) for event in result.events
@@ -115,9 +117,13 @@ def test_a_table_in_a_fleet_has_the_events_of_one_that_is_read_alone_and_its_pic
         for one in found
         if isinstance(one, ActionEnded)
     )
-    site: Site = sites(CAMERA.format(name="phone", address=path, model="motion"), "north")
-    site.until(lambda: site.states().get("phone") in ("live", "ended"))
-    pictures = []
+    site: Site = sites(CAMERA.format(name="phone", address=path, model="motion"), "north", "south")
+    pictures, moves = [], 0
+    while site.states().get("phone") != "ended" and moves < 3:
+        site.until(lambda: site.states().get("phone") in ("live", "ended"))
+        (group,) = site.head.status().groups
+        site.head._move(group.name, {f"id-{group.machine}"})
+        moves += 1
 
     def shown() -> bool:
         """Whether the machine has sent a picture."""
@@ -127,6 +133,8 @@ def test_a_table_in_a_fleet_has_the_events_of_one_that_is_read_alone_and_its_pic
         return bool(pictures)
 
     site.until(lambda: shown() and site.states().get("phone") == "ended", patience=120.0)
-    assert len(expected) > 3
+    assert moves > 1 and len(expected) > 3
     assert site.events("phone") == expected
+    (shown_size,) = {batch.results[-1].frame.image.shape for batch in site.ledger.batches if batch.results}
+    assert shown_size == (SIZE[1], SIZE[0], 3)
     assert pictures[0].data.startswith(b"\xff\xd8")

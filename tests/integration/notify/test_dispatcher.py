@@ -33,6 +33,7 @@ from streamrec.outputs.sink import Callback
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.settings.evidence import EvidenceSettings
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
+from tests.helpers import forked
 from tests.helpers.cameras import free_port
 from tests.helpers.paths import ROOT
 from tests.integration.notify.test_mqtt import MOSQUITTO, Listener, broker
@@ -376,7 +377,7 @@ def test_kills_at_random_moments_take_back_nothing_that_was_told(tmp_path):
         )
         for last in (False, False, False, True):
             seen = len(events_in(lines))
-            process = subprocess.Popen(
+            process = forked.Popen(
                 [sys.executable, "-m", "streamrec", "watch", "cameras.toml", "--jsonl", str(lines)],
                 cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                 env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""},

@@ -38,6 +38,7 @@ from streamrec.pipeline.flight_recorder import FlightRecorder, Pictures, replay
 from streamrec.runtime.checkpoint import SHIPPED
 from streamrec.sources.open import open_source
 from streamrec.types import Health
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 MODEL = "synthetic"  # flow between two pictures is in its state
@@ -331,7 +332,7 @@ def test_it_is_replayed_from_the_command_line_also_after_a_kill(tmp_path):
         '[defaults]\nmodel = "synthetic"\n'
         '[[camera]]\nname = "one"\naddress = "synthetic:1"\n[[camera]]\nname = "two"\naddress = "synthetic:2"\n'
     )
-    process = subprocess.Popen(
+    process = forked.Popen(
         [*run, "watch", "cameras.toml", "--record", "flight"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **where,
     )  # fmt: skip
@@ -346,10 +347,10 @@ def test_it_is_replayed_from_the_command_line_also_after_a_kill(tmp_path):
     finally:
         process.kill()
         process.wait(10)
-    done = subprocess.run([*run, "replay", "flight"], capture_output=True, text=True, timeout=120, **where)
+    done = forked.run([*run, "replay", "flight"], capture_output=True, text=True, timeout=120, **where)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"\d\d+ frames in \d+ steps done again\nthe same, bit for bit\n", done.stdout)
-    done = subprocess.run(
+    done = forked.run(
         [*run, "replay", "flight", "--engine", "torch"], capture_output=True, text=True, timeout=120, **where
     )
     assert done.returncode == 1

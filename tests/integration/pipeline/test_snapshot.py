@@ -19,6 +19,7 @@ from streamrec.outputs.fleet.wire import PACKER
 from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.joint import open_models
+from streamrec.sources.rows import RowSource
 from streamrec.sources.synthetic import World, WorldSettings
 from streamrec.types import Frame, Result, Source
 from tests.helpers.people import frames_of, wave_and_squat
@@ -96,6 +97,33 @@ def test_a_file_that_is_moved_three_times_gives_the_results_of_one_that_is_not(m
         more, snapshot = watched(recognizer, steps, snapshot)
         parts += more
     assert list(numbers(parts)) == list(numbers(whole))
+    assert sum(len(one.events) for one in whole) > 0
+
+
+def read(model: str, steps: int | None = None, after: bytes | None = None) -> tuple[list[Result], bytes]:
+    """The results of readings, from the beginning or after a snapshot, and the snapshot behind them."""
+    draw = np.random.default_rng(0)
+    rows = draw.normal(0.0, 1.0, (400, 6)) + 3.0 * np.sin(np.arange(400)[:, None] / 3.0)
+    rows[300:305] += 40.0
+    resume: CameraSnapshot | None = None if after is None else PACKER.unpack(after)
+    results: list[Result] = []
+    with Watcher(open_models(model), batch=1) as watcher:
+        channels = Recognizer.load("motion").config.transform.channels
+        camera = watcher.add("pocket", RowSource(rows.tolist(), channels=channels, fps=50.0), resume=resume)
+        assert after is None or camera.resumed is not None
+        while (steps is None or len(results) < steps) and (found := watcher.step(5.0)):
+            results += found
+        return results, PACKER.pack(camera.snapshot())
+
+
+@pytest.mark.parametrize("model", ["motion", "anomaly:1/hour"])
+def test_readings_that_are_moved_give_the_results_of_those_that_are_not(model):
+    whole, _ = read(model)
+    parts, snapshot = read(model, 11)
+    for steps in (1, 150, None):
+        more, snapshot = read(model, steps, snapshot)
+        parts += more
+    assert list(numbers(parts)) == list(numbers(whole)) and len(whole) > 190
     assert sum(len(one.events) for one in whole) > 0
 
 

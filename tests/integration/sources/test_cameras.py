@@ -1856,10 +1856,11 @@ class TestRTSP:
         stamps = stamps_of(frames)[5:]  # what the opening kept back comes in a burst
         frames = frames[-len(stamps) :]
         numbers = [number for number, _ in stamps]
-        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        passed = np.diff(numbers)  # more than 1 where the frames between were lost, as on a busy machine
+        assert (passed >= 1).all()
         by_stamp = np.diff([ms / 1000 for _, ms in stamps])
         by_frame = np.diff([frame.timestamp for frame in frames])
-        assert by_frame.mean() == pytest.approx(1 / 20, rel=0.1)
+        assert by_frame.sum() / passed.sum() == pytest.approx(1 / 20, rel=0.1)
         assert np.abs(np.cumsum(by_frame) - np.cumsum(by_stamp)).max() < 0.1
         assert [frame.index for frame in frames] == list(
             range(frames[0].index, frames[0].index + len(frames))

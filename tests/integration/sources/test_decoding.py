@@ -398,7 +398,7 @@ def test_a_pipe_without_a_writer_is_left_at_once(tmp_path):
     frames = []
     reader = threading.Thread(target=lambda: frames.extend(source), daemon=True)
     reader.start()
-    while source._data is None:
+    while source._file._data is None:
         reader.join(0.01)
     source.interrupt()
     reader.join(10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from streamrec.sources.file_bytes import UnreadableError
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import OVER, amiss
 from streamrec.sources.remote_file import RemoteFile
+from tests.helpers import forked
 from tests.helpers.cameras import silent_camera
 from tests.helpers.http_server import QuietHandler
 from tests.integration.sources.test_decoding import sliding, write
@@ -233,7 +233,7 @@ def test_a_password_is_given_to_a_server_that_asks(film):
 def test_run_ends_with_3_where_the_rest_of_a_film_was_lost(film):
     with store(film.read_bytes(), never_more_than_half) as (_, address):
         command = [sys.executable, "-m", "streamrec", "run", address, "-m", "synthetic", "--no-show"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        ended = forked.run(command, capture_output=True, text=True, timeout=120)
         assert ended.returncode == 3
         assert "the connection was lost" in ended.stderr
         assert "Traceback" not in ended.stderr

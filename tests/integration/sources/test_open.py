@@ -364,7 +364,7 @@ def test_a_source_that_is_left_early_is_closed(clip):
     source = open_source(clip)
     frames = iter(source)
     next(frames)
-    file = source._data.file
+    file = source._file._data.file
     assert not file.closed
     frames.close()
     assert file.closed

@@ -12,7 +12,7 @@ import pytest
 
 from streamrec import open_source
 from streamrec.errors import SourceError
-from streamrec.sources import live_rows
+from streamrec.sources import live_rows, reconnect
 from tests.helpers.cameras import free_port
 from tests.integration.notify.test_mqtt import PASSWORD, broker, needs_broker
 
@@ -21,7 +21,7 @@ pytest.importorskip("serial", reason="pyserial is not installed: streamrec[seria
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(live_rows, "_PAUSES", (0.05, 0.1))
+    monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.05, 0.1))
 
 
 def first(source, count: int) -> list:

@@ -97,7 +97,7 @@ def test_a_camera_is_heard_by_rtsp_beside_its_pictures_with_a_password():
         began, hops = time.monotonic(), []
         for hop in Hops(source, 16_000, 1_280):
             hops.append(hop)
-            if hop.timestamp - hops[0].timestamp > 3.0:
+            if hop.timestamp - hops[0].timestamp > 4.0:
                 source.interrupt()
                 break
         assert next(pictures).is_picture
@@ -105,7 +105,8 @@ def test_a_camera_is_heard_by_rtsp_beside_its_pictures_with_a_password():
     assert source.rate == 8_000 and "s3cr" not in source.name and {hop.segment for hop in hops} == {0}
     steps = np.diff([hop.timestamp for hop in hops])
     assert steps == pytest.approx(np.full(len(steps), 0.08))
-    beeps = moments_of(np.concatenate([hop.data for hop in hops]), 16_000)
+    # The first and the last may be cut.
+    beeps = moments_of(np.concatenate([hop.data for hop in hops]), 16_000)[1:-1]
     assert len(beeps) >= 2 and np.diff(beeps) == pytest.approx(np.ones(len(beeps) - 1), abs=0.02)
     assert hops[-1].captured - began < 30
 

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,19 @@ from streamrec.evaluation.bench import make_video
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.store import History
-from tests.helpers.fleet_processes import FleetOnOneHost, Process, children, kill_machine
+from streamrec.types import Result
+from tests.helpers.fleet_processes import (
+    FleetOnOneHost,
+    Process,
+    children,
+    is_on_all_interfaces,
+    kill_machine,
+    listening,
+    ports_can_be_bound,
+)
 from tests.helpers.paths import ROOT
+from tests.helpers.sounds import vowels, write_media
+from tests.integration.commands.test_watching_readings import table
 
 pytestmark = [
     pytest.mark.skipif(
@@ -36,10 +47,15 @@ FILE = '[[camera]]\nname = "file {n}"\naddress = "{video}"\nmodels = ["synthetic
 LIVE = '[[camera]]\nname = "live {n}"\naddress = "synthetic:{n}"\nmodel = "synthetic"\n'
 
 
-def kept(path: Path, camera: str) -> list[tuple]:
+# What a fleet watches beside pictures.
+LISTENS = '[[camera]]\nname = "party"\naddress = "{party}"\nmodel = "synthetic"\nlisten = "digits"\n'
+READS = '[[camera]]\nname = "phone"\naddress = "{phone}"\nmodel = "motion"\n'
+
+
+def kept(path: Path, camera: str, model: str = "synthetic") -> list[tuple]:
     """What the history has of a camera, without what depends on when it was read."""
     with History(path, read_only=True) as history:
-        found = [one for one in history.pages(camera=camera) if one.model == "synthetic"]
+        found = [one for one in history.pages(camera=camera) if one.model == model]
     return sorted((one.label, one.timestamp, round(one.duration or -1.0, 3), one.confidence) for one in found)
 
 
@@ -47,12 +63,22 @@ def expected(video: Path) -> list[tuple]:
     """The events of a file that is read without a fault."""
     recognizers = open_models(["synthetic", "fight"])
     source = open_source(video, size=recognizers.straight)  # as cameras.toml has it
-    found = [event for result in results(source, Recognizer.load("synthetic")) for event in result.events]
+    return ended(results(source, Recognizer.load("synthetic")))
+
+
+def ended(found: Iterable[Result]) -> list[tuple]:
+    """What has ended in these results, as ``kept`` has it."""
     return sorted(
         (one.label, one.started, round(one.duration, 3), one.confidence)
-        for one in found
+        for result in found
+        for one in result.events
         if isinstance(one, ActionEnded)
     )
+
+
+def spoken(party: Path) -> list[tuple]:
+    """The events of the sound of a video."""
+    return ended(results(open_source(f"{party}#sound"), Recognizer.load("digits")))
 
 
 def events_since(folder: Path, moment: float) -> list[Entry]:
@@ -97,11 +123,19 @@ def fleets(tmp_path: Path) -> Iterator[Callable[[str], FleetOnOneHost]]:
 
 def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies(fleets, tmp_path):
     video = make_video(tmp_path / "long.mp4", (160, 120), 600, 10.0, seed=1)
-    fleet = fleets("".join(FILE.format(n=n, video=video) for n in range(2)))
+    phone = table(tmp_path / "phone.csv", 600.0)
+    pictures = [frame.image for frame in open_source(video)]
+    party = write_media(
+        tmp_path / "party.mp4", vowels(16_000, 60), 16_000, codec="aac", pictures=pictures, fps=10
+    )
+    files = "".join(FILE.format(n=n, video=video) for n in range(2))
+    fleet = fleets(files + LISTENS.format(party=party) + READS.format(phone=phone))
     fleet.begin()
     fleet.joined("north")
     fleet.until(fleet.moved_to("north"))
     fleet.joined("south")
+    if ports_can_be_bound():
+        assert [place for _, place in listening(fleet.pids) if is_on_all_interfaces(place)] == []
     fleet.command("drain", "north")
     fleet.until(fleet.moved_to("south"))
     fleet.machines["north"].end()
@@ -114,6 +148,10 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     assert len(wanted) > 5
     for n in range(2):
         assert kept(tmp_path / "events.db", f"file {n}") == wanted
+    moving = ended(results(open_source(phone), Recognizer.load("motion")))
+    assert kept(tmp_path / "events.db", "phone", "motion") == moving and len(moving) > 5
+    words = spoken(party)
+    assert kept(tmp_path / "events.db", "party", "digits") == words and len(words) > 5
 
 
 def test_while_the_head_is_away_cameras_are_watched_and_what_happens_is_in_the_history_afterwards(
@@ -163,6 +201,9 @@ def test_a_machine_with_another_key_or_another_version_is_refused_in_words_and_a
     process = fleet.join("old", env={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"})
     assert process.wait() == 2
     assert "this machine has streamrec 9.9, and the head has" in process.text
+    process = fleet.join("elsewhere", "--host", "255.255.255.1")
+    assert process.wait() == 2
+    assert "--host 255.255.255.1: this machine has no such address" in process.text
     token = FleetKey.read(tmp_path / "fleet" / "fleet.key").token
     for text in (fleet.head.text, (tmp_path / "fleet" / "ray.log").read_text(), process.text):
         assert token not in text

@@ -636,7 +636,7 @@ class TestCorrections:
     def test_one_that_was_missed_is_marked_on_the_timeline(self, wolf, look):
         tab = look(f"{wolf.url}/#/events")
         wait_for(lambda: tab.locator(".lane .track button").count() == 8)
-        box = tab.locator(".lane .track").bounding_box()
+        box = wait_for(tab.locator(".lane .track").bounding_box)  # none while it is drawn anew
         tab.mouse.click(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)  # now
         dialog = tab.get_by_role("dialog", name="You missed one here")
         wait_for(lambda: dialog.get_by_label("Camera").input_value() == "door")

@@ -231,6 +231,42 @@ class TestRules:
         tab.get_by_role("button", name="Remove lies too long").click()
         wait_for(lambda: "[[rule]]" not in path.read_text())
 
+    @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+    def test_a_rule_of_sound_and_pictures_is_shown_tried_and_changed(self, managed, look, scheme, width):  # noqa: F811
+        page, path = managed
+        rule = '\n[[rule]]\nname = "break-in"\nwhen = {label = "glass", camera = "yard", model = "sounds"}\n'
+        path.write_text(FILE + rule + 'also = {label = "fall", camera = "door"}\nwithin = "10 s"\n')
+        falls(page, 600, 1500)
+        now = time.time()
+        page.live.history.add(
+            Entry(
+                id=new_id(now - 535), camera="yard", model="sounds", label="glass", started=now - 535,
+                ended=now - 534, confidence=0.9,
+            )
+        )  # fmt: skip
+        page.live.history.drain(5.0)
+        tab = look(f"{page.url}/#/manage", width=width, color_scheme=scheme)
+        tab.get_by_role("button", name="Edit break-in").click()
+        dialog = tab.get_by_role("dialog", name="break-in")
+        assert dialog.get_by_label("What of it").input_value() == "together"
+        dialog.get_by_text("It would have fired once.").wait_for()
+        assert dialog.get_by_role("group", name="When this: models").get_by_label("sounds").is_checked()
+        assert dialog.get_by_role("group", name="And this: models").count() == 0  # one model: none to choose
+        dialog.get_by_label("What of it").scroll_into_view_if_needed()
+        shot(tab, f"rule-together-{width}-{scheme}")
+        assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        dialog.get_by_label("Within", exact=True).fill("2")
+        dialog.get_by_text("It would not have fired.").wait_for()
+        dialog.get_by_role("button", name="Save").click()
+        dialog.wait_for(state="detached")
+        (kept,) = tomllib.loads(path.read_text())["rule"]
+        assert kept == {
+            "name": "break-in",
+            "when": {"label": "glass", "camera": "yard", "model": "sounds"},
+            "also": {"label": "fall", "camera": "door"},
+            "within": "2 s",
+        }
+
     def test_after_a_change_by_hand_the_page_shows_the_file_anew_and_why(self, managed, look):  # noqa: F811
         page, path = managed
         rule = '\n[[rule]]\nname = "lies"\nwhen = "fall"\nlasts = "30 s"\n'
@@ -250,6 +286,7 @@ class TestRules:
             ("daily", {"From": "22:00", "To": "06:00"}, {"since": "22:00", "by": "06:00"}),
             ("often", {"How many times": "5"}, {"count": 5, "within": "1 h"}),
             ("follows", {}, {"then": {"camera": "yard"}, "within": "1 min"}),
+            ("together", {"Within": "20"}, {"also": {"camera": "yard"}, "within": "20 s"}),
         ):
             tab.get_by_role("button", name="Add a rule").click()
             dialog = tab.get_by_role("dialog", name="New rule")
@@ -257,8 +294,8 @@ class TestRules:
             dialog.get_by_label("What of it").select_option(kind)
             for label, value in fill.items():
                 dialog.get_by_label(label, exact=True).fill(value)
-            if kind == "follows":
-                dialog.get_by_role("group", name="Then this: cameras").get_by_label("yard").check()
+            for title in {"follows": ["Then this"], "together": ["And this"]}.get(kind, ()):
+                dialog.get_by_role("group", name=f"{title}: cameras").get_by_label("yard").check()
             dialog.get_by_role("button", name="Add", exact=True).click()
             dialog.wait_for(state="detached")
             rule = tomllib.loads(path.read_text())["rule"][-1]

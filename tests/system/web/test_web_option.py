@@ -11,6 +11,7 @@ import tomllib
 import httpx
 import pytest
 
+from tests.helpers import forked
 from tests.helpers.cameras import free_port
 from tests.helpers.pages import wait_for
 from tests.helpers.paths import ROOT
@@ -25,7 +26,7 @@ def fresh(code: str) -> str:
 
 def streamrec(*words: object, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "streamrec", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, **options)
+    return forked.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, **options)
 
 
 def test_without_web_none_of_its_packages_is_imported():
@@ -134,7 +135,7 @@ def test_run_shows_a_page_too(tmp_path):
         f"127.0.0.1:{port}",
     ]
     command += ["--max-seconds", "20", "--no-show"]
-    with subprocess.Popen(
+    with forked.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     ) as process:
         try:

@@ -91,7 +91,9 @@ def test_and_so_does_a_camera(tmp_path, address, says):
     assert says in str(error.value) and "s3cret" not in str(error.value)
 
 
-@pytest.mark.parametrize("head", ["http://10.0.0.5", "10.0.0.5:x", "10.0.0.5:", "10.0.0.5:70000", "::1", ""])
+@pytest.mark.parametrize(
+    "head", ["http://10.0.0.5", "10.0.0.5:x", "10.0.0.5:", "10.0.0.5:70000", "[::1", "[nas]", ""]
+)
 def test_and_so_does_the_head_of_a_fleet(head):
     with pytest.raises(SettingsError, match="give HOST or HOST:PORT"):
         place_of(head)

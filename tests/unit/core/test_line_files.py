@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import threading
 from pathlib import Path
@@ -131,6 +132,28 @@ def test_a_reader_that_stopped_blocks_no_writer_and_what_is_lost_is_counted():
         lost = sum(int(word) for sentence in logged for word in sentence.split() if word.isdigit())
         assert 10_000 < lost < 20_000
         os.close(reading)  # ends the thread, which still waits for it
+
+
+def test_what_is_lost_is_logged_before_a_write_that_never_returns():
+    logged: list[str] = []
+    begun, first, never = threading.Event(), threading.Event(), threading.Event()
+
+    class Stopped(LineFile):
+        def write(self, text):
+            begun.set()
+            (first if text == b"0\n" else never).wait()
+
+    file = BackgroundLineFile(Stopped(io.StringIO(), "out"), log=logged.append, room=2, patience=0.0)
+    file.write("0\n")
+    assert begun.wait(10.0)
+    for number in range(1, 5):
+        file.write(f"{number}\n")  # room for one
+    begun.clear()
+    first.set()
+    assert begun.wait(10.0)
+    assert logged == ["out was read too slowly: 3 lines were lost"]
+    never.set()
+    file.close()
 
 
 def test_what_is_handed_over_arrives_in_order_and_is_there_when_it_is_closed(tmp_path):

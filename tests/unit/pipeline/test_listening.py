@@ -11,14 +11,16 @@ import pytest
 from streamrec import ActionEnded, ActionStarted, Frame, ModelConfig, Prediction, Source
 from streamrec.errors import SourceError
 from streamrec.events.detector import EventSettings
+from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.plot import Plots, level_of
 from streamrec.pipeline.listening import Listener
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.pipeline.snapshot import SoundSnapshot
 from streamrec.pipeline.watcher import Watcher
 from streamrec.sources.iterable import IterableSource
 from streamrec.sources.sound import SoundSource
-from streamrec.types import SOUND, Health, SourceState
+from streamrec.types import SOUND, Health, Result, SourceState
 from tests.helpers.sounds import Loudness, tone
 
 LOUD = tone(8_000, 0.4, loud=0.9)
@@ -294,6 +296,58 @@ class TestCameras:
             until(watcher, lambda found: len(found) == 1)
         release.set()
         until(watcher, lambda found: listener.dropped > 100)
+
+
+def joined(listener: Listener, frames: list[Frame]) -> list[Result]:
+    """Results of the pictures, with what is found beside them."""
+    return [listener.joined(Result(frame, Bright().step(frame, 0)[0])) for frame in frames]
+
+
+def sent(listener: Listener) -> SoundSnapshot:
+    """What it remembers, as another process gets it."""
+    left: SoundSnapshot = PACKER.unpack(PACKER.pack(listener.snapshot()))
+    return left
+
+
+class TestGoingOnElsewhere:
+    @pytest.mark.parametrize("cut", [1, 10, 12, 14, 15, 20])
+    def test_a_file_has_the_same_events(self, cut):
+        def listening() -> Listener:
+            return Listener(SoundSource([QUIET, LOUD, QUIET], rate=8_000), Loudness(), name="glass")
+
+        frames = [Frame(one, n, n / 10.0, 0, "door") for n, one in enumerate(pictures(3.0))]
+        whole = heard(joined(listening(), frames))
+        first, second = listening(), listening()
+        parts = joined(first, frames[:cut])
+        second.resume(sent(first))
+        first.close()
+        parts += joined(second, frames[cut:])
+        assert heard(parts) == whole and len(whole) == 2
+        assert first.recognizer.steps + second.recognizer.steps == 30
+
+    def test_what_ran_of_a_camera_ends_with_its_last_hop_and_no_sample_is_sent(self):
+        sound, now = Live(SOUND, 8_000), time.monotonic()
+        first = Listener(sound, Loudness(), name="glass")
+        frame = TestCameras.picture(100.0, now)
+        joined(first, [frame])
+        for n, samples in enumerate(LOUD.reshape(5, 640)):
+            sound.gate.give(TestCameras.block(samples, 7.0 + 0.08 * n, now + 0.08 * (n - 4)))
+        deadline, found = now + 20.0, []
+        left = sent(first)
+        while left.frame is None or left.frame.index < 4 or not heard(found):
+            assert time.monotonic() < deadline
+            found += joined(first, [frame])
+            left = sent(first)
+        first.close()
+        assert left.state is None and left.frame is not None and left.frame.data.size == 0
+        second, found = Listener(Live(SOUND, 8_000), Loudness(), name="glass"), []
+        second.resume(left)
+        while not heard(found):
+            assert time.monotonic() < deadline
+            found += joined(second, [TestCameras.picture(101.0, now + 1.0)])
+        second.close()
+        # The last of five hops was over with the picture at 100.0: without a merge gap it ends when that hop began.
+        assert heard(found) == [("Ended", "glass", "glass", 99.92)]
 
 
 def test_no_samples_are_in_results_or_kept_behind_the_step():

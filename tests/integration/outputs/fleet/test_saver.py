@@ -214,3 +214,15 @@ def test_what_no_disk_takes_waits_in_memory(bench, tmp_path):
 def test_an_outbox_is_readable_by_its_owner_alone(tmp_path):
     Outbox(tmp_path / "a.outbox").close()
     assert (tmp_path / "a.outbox").stat().st_mode & 0o077 == 0
+
+
+def test_what_has_arrived_leaves_the_outbox_in_one_transaction(tmp_path):
+    door, said = Camera("door"), []
+    with Outbox(tmp_path / "a.outbox") as outbox:
+        for second in range(4):
+            outbox.put(1, (door.at(second),), {"door": b"%d" % second})
+        outbox._connection.set_trace_callback(said.append)
+        outbox.taken(outbox.oldest(3))
+        assert said.count("COMMIT") == 1 and len(outbox) == 1
+        outbox.clear()
+        assert said.count("COMMIT") == 2 and len(outbox) == 0 and outbox.snapshots() == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -169,3 +170,14 @@ def test_the_status_has_each_group_with_its_cameras_and_the_share_of_frames_that
     )
     (camera,) = head.ledger.status_of_cameras()
     assert (camera.name, camera.group, camera.machine) == ("door", "g1", "a")
+
+
+def test_who_claims_is_given_what_runs_of_its_cameras_but_not_of_rules(head):
+    door, yard, epoch = Camera("door"), Camera("yard"), head.ledger.claim("g1", "a", ("door", "yard")).epoch
+    began = door.at(1.0, started(0.5))
+    rule = replace(began.entries[0][1], id="rule-1", rule="long wave")
+    head.ledger.save(batch(epoch, began, yard.at(1.0, started(0.5)), yard.at(2.0, ended(0.5, 1.5))))
+    with head.history._noted:
+        head.history._builder.running["rule"] = rule
+    claim = head.ledger.claim("g2", "b", ("door", "yard", "attic"))
+    assert claim.running == {"door": (began.entries[0][1].id,), "yard": (), "attic": ()}
