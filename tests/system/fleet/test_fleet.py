@@ -20,7 +20,15 @@ from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.store import History
 from streamrec.types import Result
-from tests.helpers.fleet_processes import FleetOnOneHost, Process, children, kill_machine
+from tests.helpers.fleet_processes import (
+    FleetOnOneHost,
+    Process,
+    children,
+    is_on_all_interfaces,
+    kill_machine,
+    listening,
+    ports_can_be_bound,
+)
 from tests.helpers.paths import ROOT
 from tests.helpers.sounds import vowels, write_media
 from tests.integration.commands.test_watching_readings import table
@@ -126,6 +134,8 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     fleet.joined("north")
     fleet.until(fleet.moved_to("north"))
     fleet.joined("south")
+    if ports_can_be_bound():
+        assert [place for _, place in listening(fleet.pids) if is_on_all_interfaces(place)] == []
     fleet.command("drain", "north")
     fleet.until(fleet.moved_to("south"))
     fleet.machines["north"].end()
@@ -191,6 +201,9 @@ def test_a_machine_with_another_key_or_another_version_is_refused_in_words_and_a
     process = fleet.join("old", env={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"})
     assert process.wait() == 2
     assert "this machine has streamrec 9.9, and the head has" in process.text
+    process = fleet.join("elsewhere", "--host", "255.255.255.1")
+    assert process.wait() == 2
+    assert "--host 255.255.255.1: this machine has no such address" in process.text
     token = FleetKey.read(tmp_path / "fleet" / "fleet.key").token
     for text in (fleet.head.text, (tmp_path / "fleet" / "ray.log").read_text(), process.text):
         assert token not in text
