@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
@@ -12,10 +13,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from streamrec.commands.fleet.bound import supervised
 from tests.helpers.paths import ROOT
 
 PATIENCE = 240.0  # seconds: another test may use the machine
@@ -88,6 +90,46 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def listening(pids: Iterable[int]) -> list[tuple[int, str]]:
+    """Of processes: the number, and host:port where one of the network can reach it, by TCP or UDP."""
+    owners = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for file in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    owners[str(file.readlink())] = pid
+    found = set()
+    for table, state in (
+        ("tcp", "0A"),
+        ("tcp6", "0A"),
+        ("udp", "07"),
+        ("udp6", "07"),
+    ):  # listening, unconnected
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            pid = owners.get(f"socket:[{words[9]}]")
+            if pid is not None and words[3] == state:
+                host, port = words[1].split(":")
+                parts = [bytes.fromhex(host[n : n + 8])[::-1] for n in range(0, len(host), 8)]
+                address = ipaddress.ip_address(b"".join(parts))
+                if address.version == 6:
+                    address = address.ipv4_mapped or address
+                found.add((pid, f"{address}:{int(port, 16)}"))
+    return sorted(found)
+
+
+def is_on_all_interfaces(place: str) -> bool:
+    """Of host:port."""
+    return ipaddress.ip_address(place.rpartition(":")[0]).is_unspecified
+
+
+def ports_can_be_bound() -> bool:
+    """Whether this system allows what ``streamrec.commands.fleet.bound`` does."""
+    one = supervised("127.0.0.1", [sys.executable, "-S", "-c", ""], stdin=subprocess.DEVNULL)
+    one.wait(60)
+    return one.bound
+
+
 def kill_machine(process: Process) -> None:
     """As if the power of the machine were cut: all of its processes at once."""
     for pid in (process.process.pid, *children(process.process.pid)):
@@ -144,6 +186,12 @@ class FleetOnOneHost:
         process = Process(self.folder, f"command-{words[0]}-{time.monotonic_ns()}", *words)
         assert process.wait(180) == 0, process.text
         return process.text
+
+    @property
+    def pids(self) -> list[int]:
+        """All processes of the head and the machines."""
+        begun = [*self.machines.values(), *([self.head] if self.head else [])]
+        return [pid for one in begun for pid in (one.process.pid, *children(one.process.pid))]
 
     def status(self) -> dict[str, Any] | None:
         done = Process(self.folder, f"status-{time.monotonic_ns()}", "status", "--json")

@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streamrec.commands.fleet.bound import Supervised, bind_freely, supervised
 from streamrec.commands.fleet.group import Group, Place
 from streamrec.commands.fleet.head import FleetJob, GroupAway, Head
+from streamrec.commands.fleet.interfaces import has_address
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.commands.fleet.spec import SPECS, GroupSpec
 from streamrec.core import memory
@@ -60,7 +62,11 @@ os.environ |= _SETTINGS  # Ray reads them when it is imported
 need("ray", extra="fleet")
 
 import ray  # noqa: E402
+from ray._private import services  # noqa: E402
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError  # noqa: E402
+
+# Where --host is 127.0.0.1 Ray would take another address of this machine.
+services.resolve_ip_for_localhost = lambda host: host
 
 PORT = 6379
 NAMESPACE = "streamrec"
@@ -83,6 +89,7 @@ threading.Thread(target=end, daemon=True).start()
 from ray.scripts import scripts
 # Ray takes a machine of the same fleet on this host for a head that runs already: start_head asks the port itself.
 scripts.services.find_gcs_addresses = lambda: set()
+scripts.services.resolve_ip_for_localhost = lambda host: host
 scripts.get_ray_client_dependency_error = lambda: "not wanted"  # no server for Ray's client: one port less
 scripts.main()
 """
@@ -95,7 +102,7 @@ class Machine:
     folder: Path  # of the fleet's files on this machine: outboxes, the cluster's own store
     key_file: Path
     name: str = field(default_factory=socket.gethostname)
-    host: str = ""  # the address of the interface; "": the one that leads out
+    host: str = ""  # the address on which Ray's ports are open; "": the one that leads out
     cores: float = field(default_factory=lambda: float(os.cpu_count() or 1))  # for groups
 
     def environment(self, key: FleetKey, *, is_head: bool) -> dict[str, str]:
@@ -121,11 +128,12 @@ class RayProcess:
 
     def __init__(self, machine: Machine, key: FleetKey) -> None:
         self._machine, self._key = machine, key
-        self._process: subprocess.Popen[bytes] | None = None
+        self._supervised: Supervised | None = None
         self._log = machine.folder / "ray.log"
 
     def start_head(self, port: int) -> None:
         """Begin a cluster; raises ``SettingsError``."""
+        self._need_host()
         with contextlib.suppress(OSError):
             _wait_for_port(with_port(self._machine.host, port))
             raise SettingsError(_TAKEN)
@@ -140,7 +148,14 @@ class RayProcess:
 
     def join(self, address: str) -> None:
         """Join the cluster at host:port; raises ``SettingsError``."""
+        self._need_host()
         self._start([f"--address={address}"], {}, is_head=False)
+
+    def _need_host(self) -> None:
+        if not has_address(self._machine.host):
+            raise SettingsError(
+                f"--host {self._machine.host}: this machine has no such address; `ip address` lists those that it has"
+            )
 
     def _start(self, options: list[str], resources: dict[str, float], *, is_head: bool) -> None:
         machine = self._machine
@@ -152,32 +167,28 @@ class RayProcess:
             f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats",
             "--include-log-monitor=false",  # it would send all logs to the head
             f"--labels={_MACHINE_LABEL}={machine.name}", f"--resources={json.dumps(resources)}",
-            *([f"--node-ip-address={machine.host}"] if machine.host else []),
+            f"--node-ip-address={machine.host}",
         ]  # fmt: skip
         with self._log.open("ab") as log:
             self._from = log.tell()
-            self._process = subprocess.Popen(
-                command,
-                env=machine.environment(self._key, is_head=is_head),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            environment = machine.environment(self._key, is_head=is_head)
+            self._supervised = supervised(
+                machine.host, command, env=environment, stdin=subprocess.PIPE, output=log
             )
 
     @property
-    def pid(self) -> int | None:
-        """Of the process that the others end with."""
-        return None if self._process is None else self._process.pid
+    def bound(self) -> bool:
+        """Whether their ports are open on the machine's host alone; where it is impossible, on all interfaces."""
+        return self._supervised is not None and self._supervised.bound
 
-    @property
-    def ended(self) -> bool:
-        """Whether they have ended."""
-        return self._process is None or self._process.poll() is not None
+    def include_this_process(self) -> None:
+        """Bind the ports that this process opens from now on in the same way."""
+        if self._supervised is not None:
+            self._supervised.include_this_process()
 
     def check(self) -> None:
         """Raise ``SettingsError`` where they have ended, with the reason as a sentence."""
-        if self._process is None or self._process.poll() is None:
+        if self._supervised is None or self._supervised.process.poll() is None:
             return
         with self._log.open("rb") as log:
             log.seek(self._from)
@@ -186,18 +197,20 @@ class RayProcess:
 
     def stop(self, patience: float = 10.0) -> None:
         """End them; a second time does nothing."""
-        process, self._process = self._process, None
-        if process is None:
+        ours, self._supervised = self._supervised, None
+        if ours is None:
             return
-        assert process.stdin is not None
-        process.stdin.close()
-        process.terminate()
+        assert ours.process.stdin is not None
+        ours.process.stdin.close()
+        ours.process.terminate()
         try:
-            process.wait(patience)
+            over = ours.wait(patience) >= 0
         except subprocess.TimeoutExpired:
+            over = False
+        if not over:  # or its supervisor was killed, and Ray would take half a minute
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(patience)
+                os.killpg(ours.pid, signal.SIGKILL)
+            ours.wait(patience)
 
 
 def _in_words(text: str, log: Path) -> str:
@@ -223,6 +236,8 @@ def _in_words(text: str, log: Path) -> str:
 def connected(address: str, key: FleetKey, process: RayProcess | None = None) -> Iterator[None]:
     """Be a client of the cluster at host:port, whose processes run on this machine. Raises ``SettingsError``."""
     os.environ["RAY_AUTH_TOKEN"] = key.token
+    if process is not None:
+        process.include_this_process()
     ends = time.monotonic() + _START_SECONDS
     while True:
         if process is not None:
@@ -355,6 +370,7 @@ class _HeadActor:
     """The head as a process of the cluster. Every answer is a pair: a failure as a sentence, and a value."""
 
     def __init__(self, job: FleetJob) -> None:
+        bind_freely()  # the page listens where --web says
         limit_opencv_threads()
         key = FleetKey.read(Path(os.environ[_KEY]))
         ends = time.monotonic() + _TAKE_OVER_SECONDS
@@ -599,6 +615,7 @@ class _GroupActor:
     """A group as a process of the cluster. Every answer is a pair: a failure as a sentence, and a value."""
 
     def __init__(self, spec: bytes) -> None:
+        bind_freely()  # cameras may be on another network than the fleet
         limit_opencv_threads()
         self._machine = os.environ[_MACHINE]
         self._client = HeadClient()

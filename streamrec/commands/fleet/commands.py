@@ -71,7 +71,11 @@ Key = Annotated[
 Name = Annotated[str | None, option(_CLUSTER, "This machine's name in the fleet; by default its host name.")]
 Host = Annotated[
     str | None,
-    option(_CLUSTER, "The address of this machine that others reach; by default the one that leads out."),
+    option(
+        _CLUSTER,
+        "The address of this machine that others reach, and on which alone the cluster's ports are open; by default "
+        "the one that leads out.",
+    ),
 ]
 Cores = Annotated[
     float | None,

@@ -1,4 +1,4 @@
-"""The network interfaces of this machine: Ray opens its ports on all of them, whatever address it is given."""
+"""The network interfaces of this machine: Ray opens its ports on all of them where they cannot be bound to one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,23 @@ def addresses() -> dict[str, str]:
     return found
 
 
+def has_address(host: str) -> bool:
+    """Whether this machine can open a port on an address.
+
+    >>> has_address("127.0.0.1"), has_address("192.0.2.77"), has_address("fleet.invalid")
+    (True, False, False)
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as one:
+            one.bind(address)
+    except OSError:
+        return False
+    return True
+
+
 def also_open(host: str, own: Mapping[str, str]) -> str:
-    """A warning that Ray's ports are open on other interfaces of this machine too; empty where there are none.
+    """A warning that Ray's ports are open on other interfaces of this machine too; empty where there are no others.
 
     >>> print(also_open("10.0.0.5", {"lo": "127.0.0.1", "eth0": "10.0.0.5", "eth1": "192.168.1.5"}))
     Ray's ports are open on eth1 (192.168.1.5) too: close them there, by RestrictNetworkInterfaces= or a firewall

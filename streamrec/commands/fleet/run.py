@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from streamrec.commands.fleet.bound import bound
 from streamrec.commands.fleet.cluster import (
     PORT,
     HeadClient,
@@ -50,15 +51,24 @@ class Files:
         """The file with the secret."""
         return self.key_file or self.folder / "fleet.key"
 
-    def remember(self, address: str) -> None:
-        """Keep the cluster's address for other commands."""
+    def remember(self, address: str, host: str) -> None:
+        """Keep the cluster's address, and this machine's, for other commands."""
         (self.folder / "address").write_text(f"{address}\n", encoding="utf-8")
+        (self.folder / "host").write_text(f"{host}\n", encoding="utf-8")
 
     @property
     def address(self) -> str:
         """The cluster's address; raises ``SettingsError``."""
+        return self._kept("address")
+
+    @property
+    def host(self) -> str:
+        """This machine's address; raises ``SettingsError``."""
+        return self._kept("host")
+
+    def _kept(self, name: str) -> str:
         try:
-            return (self.folder / "address").read_text(encoding="utf-8").strip()
+            return (self.folder / name).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             raise SettingsError(
                 f"this machine is in no fleet, as far as {self.folder} knows: begin one with `streamrec fleet "
@@ -72,7 +82,7 @@ class Files:
 def member(files: Files) -> Iterator[HeadClient]:
     """The head, from a machine of the fleet; raises ``SettingsError`` where it does not answer."""
     key, address = FleetKey.read(files.key), files.address
-    with connected(address, key):
+    with bound(files.host), connected(address, key):  # it opens a port too
         try:
             yield HeadClient()
         except LedgerAway as error:
@@ -92,20 +102,20 @@ def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: 
         process.start_head(port)
         stack.enter_context(connected(address, key, process))
         signals = stack.enter_context(Signals())  # Ray has handlers of its own: ours come after them
-        files.remember(address)
+        files.remember(address, machine.host)
         begin_head(job)
         client = HeadClient()
         stack.callback(client.close)
         log(f"the fleet is at {address}; on another machine, with a copy of {files.key}:")
         log(f"  streamrec fleet join {address} --key fleet.key")
-        _warn(machine)
+        _warn(machine, process)
         code = _follow(client, process, signals, max_seconds)
         _leave(client)
     return code
 
 
-def _warn(machine: Machine) -> None:
-    if text := also_open(machine.host, addresses()):
+def _warn(machine: Machine, process: RayProcess) -> None:
+    if not process.bound and (text := also_open(machine.host, addresses())):
         log(text)
 
 
@@ -201,9 +211,9 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
         signals = stack.enter_context(Signals())
         client = HeadClient()
         client.welcome()
-        files.remember(address)
+        files.remember(address, machine.host)
         log(f"{machine.name} has joined the fleet at {address} with {machine.cores:g} cores")
-        _warn(machine)
+        _warn(machine, process)
         asked = -_ASK_SECONDS
         while signals.code is None:
             process.check()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.helpers.cameras import rtsp_camera
+from tests.helpers.fleet_processes import is_on_all_interfaces, listening
 from tests.system.fleet.bench import MeasuredFleet, measured_fleet
 from tests.system.fleet.trials import Report, Size
 
@@ -35,20 +37,7 @@ print("NAMES", ray.util.list_named_actors(all_namespaces=True))
 """
 
 
-def listening(pids: Iterable[int]) -> list[tuple[str, str]]:
-    """Of processes: the name, and host:port on which it listens."""
-    wanted = {str(pid) for pid in pids}
-    found = set()
-    for line in subprocess.run(
-        ["ss", "-ltnpH"], capture_output=True, text=True, check=True
-    ).stdout.splitlines():
-        for name, pid in re.findall(r'\("([^"]+)",pid=(\d+)', line):
-            if pid in wanted:
-                found.add((_name(int(pid), name), line.split()[3]))
-    return sorted(found)
-
-
-def _name(pid: int, name: str) -> str:
+def _name(pid: int) -> str:
     with contextlib.suppress(OSError):
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         for word in ("gcs_server", "raylet/raylet", "client.server", "dashboard/agent", "DashboardAgent",
@@ -56,7 +45,8 @@ def _name(pid: int, name: str) -> str:
                      "_HeadActor", "_GroupActor", "default_worker", "IDLE"):  # fmt: skip
             if word in command:
                 return word
-    return name
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return str(pid)
 
 
 def traces(words: Iterable[str], folders: Iterable[Path], *, but: Iterable[str] = ()) -> list[str]:
@@ -105,11 +95,20 @@ def security(size: Size, report: Report) -> None:
 def _ports(fleet: MeasuredFleet, report: Report) -> None:
     wide = []
     for machine in ("head", "north"):
-        for name, where in listening(fleet.pids(machine)):
-            report.put(f"{machine}: {name} listens on", where)
-            if where.startswith(("0.0.0.0:", "*:", "[::]:")):
-                wide.append(f"{machine}: {name} {where}")
+        for pid, where in listening(fleet.pids(machine)):
+            report.put(f"{machine}: {_name(pid)} {pid} listens on", where)
+            if is_on_all_interfaces(where):
+                wide.append(f"{machine}: {_name(pid)} {where}")
     report.check(f"no port is open on all interfaces {wide or ''}", not wide)
+    answered = []
+    for machine in ("head", "north"):
+        for pid, where in listening(fleet.pids(machine)):
+            host, _, port = where.rpartition(":")
+            if host != "127.0.0.1":
+                with contextlib.suppress(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", int(port)), 5.0).close()
+                    answered.append(f"{machine}: {_name(pid)} {where}")
+    report.check(f"no port of an address answers on another one {answered or ''}", not answered)
 
 
 def _tokens(fleet: MeasuredFleet, report: Report, address: str) -> None:

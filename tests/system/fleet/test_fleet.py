@@ -20,7 +20,15 @@ from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.store import History
 from streamrec.types import Result
-from tests.helpers.fleet_processes import FleetOnOneHost, Process, children, kill_machine
+from tests.helpers.fleet_processes import (
+    FleetOnOneHost,
+    Process,
+    children,
+    is_on_all_interfaces,
+    kill_machine,
+    listening,
+    ports_can_be_bound,
+)
 from tests.helpers.paths import ROOT
 from tests.helpers.sounds import vowels, write_media
 from tests.integration.commands.test_watching_readings import table
@@ -126,6 +134,8 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     fleet.joined("north")
     fleet.until(fleet.moved_to("north"))
     fleet.joined("south")
+    if ports_can_be_bound():
+        assert [place for _, place in listening(fleet.pids) if is_on_all_interfaces(place)] == []
     fleet.command("drain", "north")
     fleet.until(fleet.moved_to("south"))
     fleet.machines["north"].end()
@@ -188,6 +198,9 @@ def test_a_machine_with_another_key_or_another_version_is_refused_in_words_and_a
         fleet.join("strange"): "the head has another key: copy the key file of the head to this machine",
         fleet.join("old", env={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"}): (
             "this machine has streamrec 9.9, and the head has"
+        ),
+        fleet.join("elsewhere", "--host", "255.255.255.1"): (
+            "--host 255.255.255.1: this machine has no such address"
         ),
     }
     for process, reason in refused.items():  # they ask at the same time
