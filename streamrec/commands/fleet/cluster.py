@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -492,6 +493,7 @@ class HeadClient:
 
     def __init__(self) -> None:
         self._actor: Any = None
+        self._search: Future[Any] | None = None
 
     def call(self, method: str, *values: Any, seconds: float = 120.0) -> Any:
         """A method of ``Head``. Raises ``SettingsError`` where it fails, ``LedgerAway`` where it does not answer."""
@@ -516,15 +518,38 @@ class HeadClient:
     def _ask(self, method: str, *values: Any, seconds: float) -> tuple[str, Any]:
         try:
             if self._actor is None:
-                self._actor = ray.get_actor(HEAD, namespace=NAMESPACE)
+                self._actor = self._found(min(seconds, _CALL_SECONDS))
             answer: tuple[str, Any] = ray.get(getattr(self._actor, method).remote(*values), timeout=seconds)
             return answer
         except RayTaskError as error:  # a fault, not a head that is away
             raise LedgerAway(f"the head could not {method}: {_last_line(error)}") from error
-        except (RayError, ValueError) as error:
-            if not isinstance(error, GetTimeoutError):
-                self._actor = None
+        except TimeoutError as error:  # Ray's own are such too: the process may answer the next time
             raise LedgerAway("the head does not answer") from error
+        except (RayError, ValueError) as error:
+            self._actor = None
+            raise LedgerAway("the head does not answer") from error
+
+    def _found(self, seconds: float) -> Any:
+        """The head's process; raises ``TimeoutError`` and what Ray raises.
+
+        Ray looks for it for a minute while the cluster's own store is away. A group that waited so long would write
+        nothing into its outbox meanwhile: the search goes on by itself, and the next call asks for what it found.
+        """
+        if self._search is None:
+            found = self._search = Future()
+            threading.Thread(target=_search_head, args=(found,), name="head", daemon=True).start()
+        try:
+            return self._search.result(seconds)
+        finally:
+            if self._search is not None and self._search.done():
+                self._search = None
+
+
+def _search_head(found: Future[Any]) -> None:
+    try:
+        found.set_result(ray.get_actor(HEAD, namespace=NAMESPACE))
+    except Exception as error:
+        found.set_exception(error)
 
 
 # -- a group's side

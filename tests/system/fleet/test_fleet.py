@@ -135,7 +135,9 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     fleet.until(fleet.moved_to("north"))
     fleet.joined("south")
     if ports_can_be_bound():
-        assert [place for _, place in listening(fleet.pids) if is_on_all_interfaces(place)] == []
+        places = [place for _, place in listening(fleet.pids)]
+        assert len(places) > 8  # of Ray's processes of two machines
+        assert not any(is_on_all_interfaces(place) for place in places)
     fleet.command("drain", "north")
     fleet.until(fleet.moved_to("south"))
     fleet.machines["north"].end()
@@ -191,22 +193,25 @@ def test_a_machine_with_another_key_or_another_version_is_refused_in_words_and_a
     strange = tmp_path / "strange"
     strange.mkdir()
     FleetKey.create(strange / "fleet.key")
-    process = fleet.join("strange")
-    assert process.wait() == 2
-    assert "the head has another key: copy the key file of the head to this machine" in process.text
-    assert "Traceback" not in process.text
     other = tmp_path / "other" / "streamrec-9.9.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: streamrec\nVersion: 9.9\n")
-    process = fleet.join("old", env={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"})
-    assert process.wait() == 2
-    assert "this machine has streamrec 9.9, and the head has" in process.text
-    process = fleet.join("elsewhere", "--host", "255.255.255.1")
-    assert process.wait() == 2
-    assert "--host 255.255.255.1: this machine has no such address" in process.text
+    refused = {
+        fleet.join("strange"): "the head has another key: copy the key file of the head to this machine",
+        fleet.join("old", env={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"}): (
+            "this machine has streamrec 9.9, and the head has"
+        ),
+        fleet.join("elsewhere", "--host", "255.255.255.1"): (
+            "--host 255.255.255.1: this machine has no such address"
+        ),
+    }
+    for process, reason in refused.items():  # they ask at the same time
+        assert process.wait() == 2
+        assert reason in process.text
+        assert "Traceback" not in process.text
     token = FleetKey.read(tmp_path / "fleet" / "fleet.key").token
-    for text in (fleet.head.text, (tmp_path / "fleet" / "ray.log").read_text(), process.text):
-        assert token not in text
+    texts = (fleet.head.text, (tmp_path / "fleet" / "ray.log").read_text(), *(one.text for one in refused))
+    assert not any(token in text for text in texts)
     fleet.until(lambda: events_since(tmp_path, 0.0))
     fleet.command("stop")
     assert fleet.head.wait() == 0
