@@ -50,9 +50,8 @@ class Reader:
         self._thread.join(seconds)
         if self._thread.is_alive():
             return False
-        self._source = (
-            None  # it may know who reads it: without this, only the garbage collector would free both
-        )
+        # It may know who reads it: without this, only the garbage collector would free both.
+        self._source = None
         return True
 
 

@@ -74,9 +74,8 @@ class Supervised:
         It cannot be taken back: once the supervisor has ended, bind(2) fails.
         """
         if self.bound and self.line is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # EINVAL: no Yama, which would let only an ancestor read this process
+            # EINVAL: no Yama, which would let only an ancestor read this process.
+            with contextlib.suppress(OSError):
                 _prctl(_PR_SET_PTRACER, self.process.pid)
             _give(_install(), self.line)
 
