@@ -81,7 +81,7 @@ _TAKE_OVER_SECONDS = 20.0  # for the history of a head that ends
 _TAKEN = "another cluster uses this port: end it, or give --port"
 # `ray start`, which ends when its standard input is closed: however this process ends, Ray's processes end too.
 _ENDS_WITH_US = """
-import os, signal, threading
+import functools, os, signal, threading
 def end():
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -91,6 +91,11 @@ from ray.scripts import scripts
 scripts.services.find_gcs_addresses = lambda: set()
 scripts.services.resolve_ip_for_localhost = lambda host: host
 scripts.get_ray_client_dependency_error = lambda: "not wanted"  # no server for Ray's client: one port less
+import ray._private.workers
+from ray._private import parameter
+from streamrec.commands.fleet import workers
+worker = workers.begin(os.path.join(*ray._private.workers.__path__, "default_worker.py"))
+parameter.RayParams = functools.partial(parameter.RayParams, worker_path=worker)
 scripts.main()
 """
 
