@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -63,10 +64,13 @@ need("ray", extra="fleet")
 
 import ray  # noqa: E402
 from ray._private import services  # noqa: E402
+from ray._private import worker as ray_worker  # noqa: E402
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError  # noqa: E402
 
 # Where --host is 127.0.0.1 Ray would take another address of this machine.
 services.resolve_ip_for_localhost = lambda host: host
+# Ray's thread that prints errors of workers takes a whole core while the cluster's own store is away.
+ray_worker.listen_error_messages = lambda worker, threads_stopped: None
 
 PORT = 6379
 NAMESPACE = "streamrec"
@@ -77,7 +81,10 @@ _STORE_BYTES = 80_000_000  # of Ray's object store: no frame goes into it
 _SLOT = 0.001  # of a resource of which each machine has one: so many processes fit
 _CALL_SECONDS = 8.0  # for a save: longer than the ledger waits for its disk
 _START_SECONDS = 180.0
+_KILLED_SECONDS = 10.0  # for processes that were killed to be gone
+_MESSAGES = 100  # that wait for a head that is away
 _TAKE_OVER_SECONDS = 20.0  # for the history of a head that ends
+_OTHER_KEY, _STARTED = "InvalidAuthToken", "Ray runtime started"  # as Ray prints it
 _TAKEN = "another cluster uses this port: end it, or give --port"
 # `ray start`, which ends when its standard input is closed: however this process ends, Ray's processes end too.
 _ENDS_WITH_US = """
@@ -193,12 +200,21 @@ class RayProcess:
 
     def check(self) -> None:
         """Raise ``SettingsError`` where they have ended, with the reason as a sentence."""
-        if self._supervised is None or self._supervised.process.poll() is None:
-            return
+        if self._supervised is not None and self._supervised.process.poll() is not None:
+            raise SettingsError(_in_words(self._printed(), self._log))
+
+    def started(self) -> bool:
+        """Whether they are up; raises ``SettingsError`` where they have ended, or will not be up."""
+        self.check()
+        printed = self._printed()
+        if _OTHER_KEY in printed:  # Ray asks again for forty seconds
+            raise SettingsError(_in_words(printed, self._log))
+        return _STARTED in printed
+
+    def _printed(self) -> str:
         with self._log.open("rb") as log:
             log.seek(self._from)
-            text = log.read().decode("utf-8", "replace")
-        raise SettingsError(_in_words(text, self._log))
+            return log.read().decode("utf-8", "replace")
 
     def stop(self, patience: float = 10.0) -> None:
         """End them; a second time does nothing."""
@@ -215,7 +231,7 @@ class RayProcess:
         if not over:  # or its supervisor was killed, and Ray would take half a minute
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(ours.pid, signal.SIGKILL)
-            ours.wait(patience)
+            ours.wait(_KILLED_SECONDS)
 
 
 def _in_words(text: str, log: Path) -> str:
@@ -225,11 +241,11 @@ def _in_words(text: str, log: Path) -> str:
             "this machine has another version of Ray or Python than the head: install the same there and here "
             "(`python --version`, `pip show ray`)"
         )
-    if "InvalidAuthToken" in text or "Unauthenticated" in text:
+    if _OTHER_KEY in text:
         return "the head has another key: copy the key file of the head to this machine"
     if "already running" in text.lower() or "address already in use" in text.lower():
         return _TAKEN
-    if "Ray runtime started" in text:
+    if _STARTED in text:
         return (
             "Ray has ended on this machine: the head had no answer from it for ten seconds and has given it up, or a "
             f"process of Ray was killed; {log} says which. Start it again and it joins anew"
@@ -245,9 +261,9 @@ def connected(address: str, key: FleetKey, process: RayProcess | None = None) ->
         process.include_this_process()
     ends = time.monotonic() + _START_SECONDS
     while True:
-        if process is not None:
-            process.check()
         try:
+            if process is not None and not process.started():
+                raise TimeoutError("Ray has not started on this machine")
             _wait_for_port(address)
             ray.init(
                 address=address,
@@ -257,10 +273,12 @@ def connected(address: str, key: FleetKey, process: RayProcess | None = None) ->
                 configure_logging=True,
             )
             break
+        except SettingsError:
+            raise
         except Exception as error:  # Ray raises errors of many kinds
             if time.monotonic() >= ends or process is None:
                 raise SettingsError(_in_words(str(error), Path("its log"))) from error
-            time.sleep(0.5)
+            time.sleep(0.1)
     try:
         yield
     finally:
@@ -591,6 +609,34 @@ class RayLedger(HeadClient):
         return found
 
 
+class _Messages:
+    """Sends messages to the head in a thread of its own, since Ray looks for a head that is away for a minute."""
+
+    def __init__(self) -> None:
+        self._client = HeadClient()
+        self._waiting: deque[str] = deque(maxlen=_MESSAGES)
+        self._news = threading.Event()
+        threading.Thread(target=self._send, name="messages", daemon=True).start()
+
+    def put(self, text: str) -> None:
+        """Never waits; while the head is away the newest ones are kept."""
+        self._waiting.append(text)
+        self._news.set()
+
+    def _send(self) -> None:
+        while self._news.wait():
+            self._news.clear()
+            while self._waiting:
+                text = self._waiting[0]
+                try:
+                    self._client.call("log", text, seconds=_CALL_SECONDS)
+                except StreamrecError:
+                    time.sleep(1.0)
+                    continue
+                with contextlib.suppress(IndexError, ValueError):  # it was pushed out
+                    self._waiting.remove(text)
+
+
 class _Witness:
     """Whether a group of another machine can save. Their names are asked for while the head is there."""
 
@@ -623,7 +669,7 @@ class _GroupActor:
         bind_freely()  # cameras may be on another network than the fleet
         limit_opencv_threads()
         self._machine = os.environ[_MACHINE]
-        self._client = HeadClient()
+        self._messages = _Messages()
         self._witness = _Witness(self._machine)
         place = Place(
             machine=self._machine,
@@ -651,8 +697,7 @@ class _GroupActor:
 
     def _log(self, text: str) -> None:
         print(text, flush=True)  # into Ray's log of this process
-        with contextlib.suppress(Exception):
-            ray.get_actor(HEAD, namespace=NAMESPACE).call.remote("log", f"{self._machine}: {text}")
+        self._messages.put(f"{self._machine}: {text}")
 
     def apply(self, spec: bytes) -> tuple[str, Any]:
         return self._answer(lambda: self._group.apply(SPECS.unpack(spec)))
