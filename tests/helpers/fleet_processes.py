@@ -90,6 +90,18 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """That processes have used so far."""
+    total = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def listening(pids: Iterable[int]) -> list[tuple[int, str]]:
     """Of processes: the number, and host:port where one of the network can reach it, by TCP or UDP."""
     owners = {}

@@ -21,7 +21,7 @@ from streamrec.core.state import State
 from streamrec.events.detector import EventDetector
 from streamrec.sources.synthetic.world import World, WorldSettings
 from streamrec.types import Frame
-from tests.helpers.fleet_processes import FleetOnOneHost
+from tests.helpers.fleet_processes import FleetOnOneHost, cpu_seconds
 from tests.system.fleet.bench import FPS, LIVE, MODEL, SIZE, measured_fleet
 from tests.system.fleet.trials import Report, Size
 
@@ -90,18 +90,6 @@ def _run(
 
 
 # -- memory and cores
-
-
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """That processes have used so far."""
-    total = 0
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
 
 
 def own_memory(pid: int) -> float:

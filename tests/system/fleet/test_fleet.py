@@ -24,6 +24,7 @@ from tests.helpers.fleet_processes import (
     FleetOnOneHost,
     Process,
     children,
+    cpu_seconds,
     is_on_all_interfaces,
     kill_machine,
     listening,
@@ -166,10 +167,12 @@ def test_while_the_head_is_away_cameras_are_watched_and_what_happens_is_in_the_h
     fleet.until(lambda: events_since(tmp_path, 0.0))
     assert fleet.head.end() == 0
     assert "north go on" in fleet.head.text
-    left = time.time()
+    left, used = time.time(), cpu_seconds([fleet.machines["north"].process.pid])
     (outbox,) = (tmp_path / "north" / "outbox").glob("*.db")
     fleet.until(lambda: begun_since(outbox, left) > 2, fleet.machines["north"])
     back = time.time()
+    # It waits, and no thread of Ray takes a core.
+    assert cpu_seconds([fleet.machines["north"].process.pid]) - used < (back - left) / 4
     fleet.begin()
     fleet.until(lambda: waiting(outbox) == 0, fleet.machines["north"], fleet.head)
     assert len([one for one in events_since(tmp_path, left) if one.started < back]) > 2
