@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import statistics
@@ -10,7 +11,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,64 +104,57 @@ def own_memory(pid: int) -> float:
 
 
 def price(size: Size, report: Report) -> None:
-    """Memory of a node and of a group; CPU time a frame with the fleet and with `watch`, in turns."""
+    """Memory of a node and of a group; CPU time a frame of a group and of `watch`, which run at the same time."""
     by_group, by_watch, own = [], [], []
     toml = LIVE.replace('"synthetic"', '"fight"')
     with measured_fleet(live=4, seed=size.seed, live_toml=toml) as fleet:
-        for turn in range(3):
-            by_watch.append(_watched(fleet.fleet, size.seconds))
-            if turn == 0:
-                fleet.begin(["north"])
-            _fleet_measured(fleet, size.seconds, by_group, own)
+        fleet.begin(["north"])
+        group, node = fleet.pids("north", "_GroupActor"), fleet.pids("north")
+
+        def used(watch: int, watched: Callable[[], float]) -> tuple[float, ...]:
+            grouped = sum(one["recognized"] for one in fleet.status()["cameras"])
+            return cpu_seconds([watch]), watched(), cpu_seconds(group), grouped, cpu_seconds(node)
+
+        for _ in range(3):
+            with _watching(fleet.fleet) as watch:
+                before = used(*watch)
+                time.sleep(size.seconds)
+                of_watch, watched, of_group, grouped, of_node = np.subtract(used(*watch), before).tolist()
+            by_watch.append(of_watch / watched)
+            by_group.append(of_group / grouped)
+            own.append((of_node - of_group) / size.seconds)
         memory = {
             "a node without a group (raylet and agents)": sum(
-                own_memory(pid)
-                for pid in fleet.pids("north")
-                if pid not in fleet.pids("north", "_GroupActor")
+                own_memory(pid) for pid in node if pid not in group
             ),
-            "a group of four cameras": sum(own_memory(pid) for pid in fleet.pids("north", "_GroupActor")),
+            "a group of four cameras": sum(own_memory(pid) for pid in group),
             "the ledger": sum(own_memory(pid) for pid in fleet.pids("head", "_HeadActor")),
             "all of the head, the ledger too": sum(own_memory(pid) for pid in fleet.pids("head")),
         }
         for name, held in memory.items():
             report.put(f"MB of {name}", round(held))
         report.put("processes of a node without a group", len(fleet.pids("north")) - 1)
-    watch, group, ray = (statistics.median(one) for one in (by_watch, by_group, own))
-    report.put("CPU ms a frame: `watch`", round(1000 * watch, 2))
-    report.put("CPU ms a frame: the group's process", round(1000 * group, 2))
+    of_watch, of_group, ray = (statistics.median(one) for one in (by_watch, by_group, own))
+    report.put("CPU ms a frame: `watch`", round(1000 * of_watch, 2))
+    report.put("CPU ms a frame: the group's process", round(1000 * of_group, 2))
     report.put("cores of the node's other processes, however many cameras it has", round(ray, 4))
     cores = os.cpu_count() or 1
-    by_camera = watch * FPS, group * FPS
+    by_camera = of_watch * FPS, of_group * FPS
     alone, member = cores / by_camera[0], (cores - ray) / by_camera[1]
     report.put(f"cameras that keep {cores} cores busy: `watch`, node of a fleet",
                (round(alone, 2), round(member, 2)))  # fmt: skip
     report.check("a fleet costs at most 5 % of the cameras", member >= 0.95 * alone)
 
 
-def _fleet_measured(fleet: Any, seconds: float, by_group: list[float], own: list[float]) -> None:
-    """Append CPU seconds a frame of the groups, and cores of the node's other processes."""
-    group, node = fleet.pids("north", "_GroupActor"), fleet.pids("north")
-    before = cpu_seconds(group), cpu_seconds(node), _recognized(fleet)
-    time.sleep(seconds)
-    frames = _recognized(fleet) - before[2]
-    of_group, of_node = cpu_seconds(group) - before[0], cpu_seconds(node) - before[1]
-    by_group.append(of_group / frames)
-    own.append((of_node - of_group) / seconds)
-
-
-def _recognized(fleet: Any) -> int:
-    return sum(one["recognized"] for one in fleet.status()["cameras"])
-
-
-def _watched(fleet: FleetOnOneHost, seconds: float) -> float:
-    """CPU seconds a frame of `streamrec watch`."""
+@contextlib.contextmanager
+def _watching(fleet: FleetOnOneHost) -> Iterator[tuple[int, Callable[[], float]]]:
+    """`streamrec watch` on the cameras of a fleet: its process, and how many frames it has recognized."""
     code = "from streamrec.commands.process import main; main()"
-    lines = fleet.folder / "watch.jsonl"
+    words = ["watch", str(fleet.folder / "cameras.toml"), "--history", str(fleet.folder / "w.db"), "--web",
+             "127.0.0.1:0"]  # fmt: skip
     with tempfile.TemporaryFile() as log:
-        words = ["watch", str(fleet.folder / "cameras.toml"), "--history", str(fleet.folder / "w.db"), "--web",
-                 "127.0.0.1:0"]  # fmt: skip
         process = subprocess.Popen(
-            [sys.executable, "-c", code, *words, "--max-seconds", str(seconds + 30.0)],
+            [sys.executable, "-c", code, *words],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         try:
@@ -168,12 +163,9 @@ def _watched(fleet: FleetOnOneHost, seconds: float) -> float:
                 time.sleep(0.5)
                 log.seek(0)
                 address = re.search(rb"http://127\.0\.0\.1:\d+", log.read())
-                assert process.poll() is None, lines
+                assert process.poll() is None
             time.sleep(8.0)
-            before = cpu_seconds([process.pid]), _read(address[0].decode())
-            time.sleep(seconds)
-            frames = _read(address[0].decode()) - before[1]
-            return (cpu_seconds([process.pid]) - before[0]) / frames
+            yield process.pid, partial(_read, address[0].decode())
         finally:
             process.kill()
             process.wait()
