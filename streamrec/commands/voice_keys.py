@@ -19,7 +19,7 @@ from streamrec.types import ActionStarted, Source
 
 MODEL = "digits"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SURE = 0.8  # ``enter`` at least: a key that was not spoken costs more than a digit that is spoken again
+SURE = 0.6  # ``enter`` at least: a key that was not spoken costs more than a digit that is spoken again
 _END_PATIENCE = 2.0  # seconds for a microphone to let go
 
 

@@ -32,7 +32,7 @@ class Reader:
         self.buffer: RingBuffer[Frame] = RingBuffer(
             capacity, drop_oldest=source.live, together=together, changed=changed
         )
-        self._source = source
+        self._source: Source | None = source
         frames = iter(source)
         self._thread = threading.Thread(
             target=_read, args=(frames, self.buffer, source), name=f"{CAPTURE} {source.name}", daemon=True
@@ -42,12 +42,17 @@ class Reader:
     def leave(self) -> None:
         """The caller reads no more: end the thread soon. Returns at once."""
         self.buffer.close()
-        self._source.interrupt()
+        if self._source is not None:
+            self._source.interrupt()
 
     def join(self, seconds: float) -> bool:
         """Wait so long for the thread to end; whether it has."""
         self._thread.join(seconds)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        # It may know who reads it: without this, only the garbage collector would free both.
+        self._source = None
+        return True
 
 
 @contextmanager

@@ -34,9 +34,8 @@ class ResultBuilder:
     ) -> None:
         self.count = count
         self._events: Tracker = tracker_for(recognizer, events, source)
-        self._of_pictures = (
-            self._events
-        )  # the same, also where their model is named because another one listens
+        # The same, also where their model is named because another one listens.
+        self._of_pictures = self._events
         self._counts = None if count is None else MotionCounts(count, source)
         self._places: Places | None = None
         self._source = source

@@ -322,6 +322,10 @@ class Camera:
         """Its thread has ended: free what is large now, and not when the garbage collector finds the cycle."""
         self._last, self._result, self._state = None, None, self.recognizer.initial_state()
         self._builder.release()
+        self._unhook()
+
+    def _unhook(self) -> None:
+        """Its thread has ended: the source knows it no more, so that both are freed with their last user."""
         if self.source.on_health == self._on_source_health:
             self.source.on_health = self._listener
 
@@ -498,7 +502,8 @@ class Watcher(Closing):
         self._stop_all()
         deadline = time.monotonic() + patience
         for camera in (*self._cameras.values(), *self._gone, *self._leaving):
-            camera._reader.join(max(0.0, deadline - time.monotonic()))
+            if camera._reader.join(max(0.0, deadline - time.monotonic())):
+                camera._unhook()
 
     def _active(self) -> list[Camera]:
         with self._changed:

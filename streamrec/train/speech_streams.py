@@ -12,9 +12,17 @@ import numpy as np
 from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
+from streamrec.train.not_words import not_a_word, voiced
+from streamrec.train.voices import around_one, in_another_voice
 
-QUIET = 0.03  # of a word's loudest moment, as amplitude: what is under it before and behind the word is no part of it
+# Of a word's loudest moment, as amplitude: what is softer before and behind the word is no part of it. An "s" may be
+# 40 dB below a vowel, so the first one holds; up to the second one where even the softest moment is noise.
+QUIET = (0.005, 0.03)
 MOMENT = 0.01  # seconds over which loudness is measured
+# A word is to be reported from so many seconds before its end to so many behind it: earlier it may yet become another.
+REPORTED = (0.08, 0.24)
+_VOICES = 4  # other voices of each word
+_SOUNDS = 400  # drawn sounds that windows play parts of
 _NOISE = 17  # the least length of a drawn noise, as a power of two
 _LOUDEST = 0.99  # amplitude: a louder stream is clipped, as by a microphone
 
@@ -23,18 +31,23 @@ _LOUDEST = 0.99  # amplitude: a louder stream is clipped, as by a microphone
 class SpeechAugmentation:
     """How streams of words are varied. "Of the windows": the probability that a window has it at all."""
 
-    speed: float = 0.15  # range of the playing speed, around 1; the voice becomes as much higher or lower
+    voices: float = 0.8  # of the words: in another voice (``train/voices.py``)
+    pitch: float = 0.15  # range of pitch, formants and tempo together, around 1, of all words of a scene
+    speed: float = 0.06  # the same of each word
     level: tuple[float, float] = (-46.0, -12.0)  # decibels below full scale, of a voice
     uneven: float = 4.0  # decibels: by how much the words of a voice differ
     pauses: tuple[float, float] = (0.05, 1.2)  # seconds between two words
-    empty: float = 0.12  # of the windows: without a word
+    not_words: float = 0.15  # of the words: something that is none in its place
+    empty: float = 0.2  # of the windows: without a word
     noise: float = 0.9  # of the windows: noise of a drawn color
-    noise_below: tuple[float, float] = (4.0, 45.0)  # decibels below the voice
-    sounds: float = 0.25  # of the windows: drawn sounds that are no speech
+    noise_below: tuple[float, float] = (6.0, 60.0)  # decibels below the voice
+    sounds: float = (
+        0.3  # of the windows: drawn sounds that are no speech; of those without a word three times as many
+    )
     # Decibels below the voice; in an empty window above it, too.
     sounds_below: tuple[float, float] = (4.0, 24.0)
     room: float = 0.3  # of the windows: reverberation
-    microphone: float = 0.5  # of the windows: other gains of low and high tones, and a missing band
+    microphone: float = 0.9  # of the windows: other gains of low and high tones, and a missing band
     erased: float = 0.1  # of the words: a moment of it is silent
 
     def scaled(self, strength: float) -> SpeechAugmentation:
@@ -83,6 +96,23 @@ class Spoken:
             found[first // hop : max(first // hop + 1, -(-end // hop))] = label
         return found
 
+    def endings(self, hop: int, blank: int, before: int, after: int) -> np.ndarray:
+        """(T,) int64: the label of each frame from ``before`` frames before a word's end to ``after`` behind it.
+
+        Between two words a frame is ``blank``.
+
+        >>> Spoken(np.zeros(16, np.float32), ((2, 8, 1), (9, 12, 1))).endings(2, 0, 1, 1).tolist()
+        [0, 0, 0, 1, 1, 0, 1, 0]
+        """
+        found = np.full(len(self.samples) // hop, blank, np.int64)
+        free = 0
+        for _, end, label in self.words:
+            last = -(-end // hop)  # the frame behind the word
+            first = max(free, last - before)
+            found[first : last + after] = label
+            free = last + after + 1
+        return found
+
 
 def rms(samples: np.ndarray) -> float:
     """Root mean square; 0 of nothing."""
@@ -105,7 +135,8 @@ def trimmed(samples: np.ndarray, rate: float) -> np.ndarray:
     if count < 3:
         return samples
     loud = np.sqrt(np.square(samples[: count * size].reshape(count, size), dtype=np.float64).mean(1))
-    spoken = np.flatnonzero(loud >= QUIET * loud.max())
+    least = np.clip(2.0 * loud.min(), *(part * loud.max() for part in QUIET))
+    spoken = np.flatnonzero(loud >= least)
     return samples[spoken[0] * size : (spoken[-1] + 1) * size] if loud.max() else samples
 
 
@@ -129,22 +160,29 @@ def spoken(
     rate: float,
     how: SpeechAugmentation,
     *,
+    pitch: float = 1.0,
     least_pause: int = 2,
 ) -> Spoken:
     """A stream of ``length`` samples with some of these words; silence is exactly zero.
 
-    ``least_pause``: samples between two words, and before the first and behind the last.
+    ``pitch``: factor of pitch, formants and tempo. ``least_pause``: samples between two words, and before the first and
+    behind the last.
     """
     samples, placed = np.zeros(length, np.float32), []
     at = _pause(rng, how, rate, least_pause)
     while words:
         word = words[int(rng.integers(len(words)))]
-        pronounced = _pronounced(rng, word, rate, how)
+        played = _in_a_voice(rng, word, rate, how)
+        is_word = rng.random() >= how.not_words
+        if not is_word:
+            played = not_a_word(rng, played, words[int(rng.integers(len(words)))].samples)
+        pronounced = _pronounced(rng, played, how, pitch, rate)
         end = at + len(pronounced)
         if end + least_pause > length:
             break
         samples[at:end] = pronounced
-        placed.append((at, end, word.target))
+        if is_word:
+            placed.append((at, end, word.target))
         at = end + _pause(rng, how, rate, least_pause)
     return Spoken(samples, tuple(placed))
 
@@ -169,13 +207,22 @@ def _pause(rng: np.random.Generator, how: SpeechAugmentation, rate: float, least
     return max(least, round(seconds * rate))
 
 
-def _pronounced(rng: np.random.Generator, word: Word, rate: float, how: SpeechAugmentation) -> np.ndarray:
-    """The samples of a word, spoken faster or slower, louder or softer, at the level 1 of its root mean square."""
-    samples = word.samples
-    speed = math.exp(rng.uniform(-1, 1) * math.log1p(how.speed))
-    if speed != 1.0:
-        places = np.arange(0.0, len(samples) - 1, speed)
-        samples = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+def _in_a_voice(rng: np.random.Generator, word: Word, rate: float, how: SpeechAugmentation) -> np.ndarray:
+    """The samples of a word, perhaps in another voice."""
+    return _other(word, int(rng.integers(_VOICES)), rate) if rng.random() < how.voices else word.samples
+
+
+@lru_cache(maxsize=8192)
+def _other(word: Word, number: int, rate: float) -> np.ndarray:
+    """A word in one of its other voices: to make one each time costs more than to learn from it."""
+    return in_another_voice(np.random.default_rng((number, len(word.samples))), word.samples, rate)
+
+
+def _pronounced(
+    rng: np.random.Generator, samples: np.ndarray, how: SpeechAugmentation, pitch: float, rate: float
+) -> np.ndarray:
+    """The samples in a voice, louder or softer, at the level 1 of their root mean square."""
+    samples = _played(samples, pitch * float(around_one(rng, 1.0 + how.speed)))
     gain = decibels(rng.uniform(-how.uneven, how.uneven)) / max(rms(samples), 1e-6)
     samples = samples * np.float32(gain)
     if rng.random() < how.erased:
@@ -183,6 +230,14 @@ def _pronounced(rng: np.random.Generator, word: Word, rate: float, how: SpeechAu
         start = int(rng.integers(max(1, len(samples) - size)))
         samples[start : start + size] = 0.0
     return samples
+
+
+def _played(samples: np.ndarray, speed: float) -> np.ndarray:
+    """(K,) samples -> (K / speed,), as a tape that runs faster or slower."""
+    if speed == 1.0:
+        return samples
+    places = np.arange(0.0, len(samples) - 1, speed)
+    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
 
 
 def colored(rng: np.random.Generator, length: int, slope: float) -> np.ndarray:
@@ -209,8 +264,10 @@ def _noise(slope: int, size: int) -> np.ndarray:
 def drawn_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarray:
     """(L,) a sound that is no speech, of level 1 at its loudest moments: hums, motors, knocks, bursts, calls."""
     seconds = np.arange(length, dtype=np.float32) / np.float32(rate)
-    kind = int(rng.integers(4))
-    if kind == 0:  # a motor, rain: noise that swells
+    kind = int(rng.integers(6))
+    if kind >= 4:
+        found = voiced(rng, length, rate)
+    elif kind == 0:  # a motor, rain: noise that swells
         found = colored(rng, length, rng.uniform(-0.5, 2.0))
         found *= 1.0 + np.sin(2 * math.pi * math.exp(rng.uniform(-0.5, 3.5)) * seconds)
     elif kind == 1:  # a call, a hum: a tone with overtones that glides
@@ -227,10 +284,26 @@ def drawn_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarra
         for start in rng.integers(0, length, int(rng.integers(1, 9))):
             envelope[start:] += np.exp(-(seconds[start:] - seconds[start]) / fades)
         found *= envelope
-    found[: int(rng.integers(length // 2))] *= kind == 0 or rng.random() < 0.5
+    if kind < 4:
+        found[: int(rng.integers(length // 2))] *= kind == 0 or rng.random() < 0.5
     loud = float(np.sqrt(np.maximum(1e-12, np.square(found.astype(np.float64)).reshape(-1)[: length // 64 * 64]
                                     .reshape(-1, 64).mean(1).max())))  # fmt: skip
     return (found / np.float32(loud)).astype(np.float32)
+
+
+def a_sound(rng: np.random.Generator, length: int, rate: float) -> np.ndarray:
+    """(L,) a part of one of ``_SOUNDS`` drawn sounds, at a drawn speed, perhaps backwards."""
+    whole = _drawn(int(rng.integers(_SOUNDS)), 1 << math.ceil(math.log2(2 * length)), rate)
+    speed = float(around_one(rng, 1.4))
+    count = math.ceil(speed * length) + 2
+    start = int(rng.integers(len(whole) - count))
+    return _played(whole[start : start + count][:: rng.choice((-1, 1))], speed)[:length]
+
+
+@lru_cache(maxsize=_SOUNDS)
+def _drawn(number: int, length: int, rate: float) -> np.ndarray:
+    """A drawn sound by its number."""
+    return drawn_sound(np.random.default_rng((number, length)), length, rate)
 
 
 def in_a_room(rng: np.random.Generator, samples: np.ndarray, rate: float) -> np.ndarray:
@@ -252,10 +325,11 @@ def through_microphone(rng: np.random.Generator, samples: np.ndarray, rate: floa
     tones = np.fft.rfft(samples, size)
     places = np.linspace(0.0, 1.0, len(tones))
     gains = np.interp(places, np.linspace(0.0, 1.0, 6) ** 1.5, rng.normal(0.0, 5.0, 6))
+    gains += rng.uniform(-12.0, 12.0) * places  # a dull or a bright one
     tones *= 10.0 ** (gains / 20.0)
     if rng.random() < 0.4:
         start = rng.uniform(0.0, 0.9)
-        tones[(places >= start) & (places < start + rng.uniform(0.01, 0.1))] *= 0.05
+        tones[(places >= start) & (places < start + rng.uniform(0.01, 0.2))] *= 0.05
     return np.fft.irfft(tones, size)[: len(samples)].astype(np.float32)
 
 
@@ -266,9 +340,9 @@ def varied(
     samples = clean.samples
     if scene.has_room:
         samples = in_a_room(np.random.default_rng(scene.seed), samples, rate)
-    if rng.random() < how.sounds:
+    if rng.random() < how.sounds * (1 if clean.words else 3):
         below = rng.uniform(*how.sounds_below) - (0.0 if clean.words else 20.0)
-        samples = samples + decibels(-below) * drawn_sound(rng, len(samples), rate)
+        samples = samples + decibels(-below) * a_sound(rng, len(samples), rate)
     if scene.noise_below is not None:
         samples = samples + decibels(-scene.noise_below) * colored(rng, len(samples), scene.slope)
     if scene.has_microphone:
@@ -288,6 +362,7 @@ class Scene:
     has_microphone: bool
     noise_below: float | None  # decibels below the voice; None: no noise
     slope: float  # of its color
+    pitch: float  # factor of pitch, formants and tempo of the voice
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, how: SpeechAugmentation, groups: int) -> Scene:
@@ -300,4 +375,5 @@ class Scene:
             bool(rng.random() < how.microphone),
             float(rng.uniform(*how.noise_below)) if rng.random() < how.noise else None,
             float(rng.uniform(-0.3, 2.0)),
+            float(around_one(rng, 1.0 + how.pitch)),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -10,7 +11,17 @@ import numpy as np
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
 from streamrec.nn.sound import SoundTransform
-from streamrec.train.speech_streams import Scene, SpeechAugmentation, Word, in_order, spoken, varied, words_of
+from streamrec.train.speech_streams import (
+    REPORTED,
+    Scene,
+    SpeechAugmentation,
+    Spoken,
+    Word,
+    in_order,
+    spoken,
+    varied,
+    words_of,
+)
 from streamrec.train.stream_windows import Batch, WindowSettings
 
 _PAUSE_HOPS = 2  # the least before, between and behind words
@@ -48,7 +59,8 @@ class SpeechWindows:
         """Raise ``DataError`` for a label of whose words none fits into a window: it would never be played."""
         hop, rate = self._transform.hop, self._transform.rate
         pause = max(_PAUSE_HOPS * hop, round(self._how.pauses[0] * rate))
-        room = self.settings.window * hop - pause - _PAUSE_HOPS * hop
+        behind = _PAUSE_HOPS * hop + math.ceil(REPORTED[1] * rate / hop) * hop
+        room = self.settings.window * hop - pause - behind
         shortest: dict[int, int] = {}
         for word in words:
             shortest[word.target] = min(len(word.samples), shortest.get(word.target, len(word.samples)))
@@ -84,12 +96,15 @@ class SpeechWindows:
         shared = np.random.default_rng((self.settings.seed, stream, number // SAME_SCENE, 1))
         scene = Scene.drawn(shared, how, len(self._voices))
         words = () if rng.random() < how.empty else self._voices[scene.group]
-        clean = spoken(rng, words, steps * hop, rate, how, least_pause=_PAUSE_HOPS * hop)
+        before, after = (math.ceil(seconds * rate / hop) for seconds in REPORTED)
+        room = (steps - after) * hop
+        made = spoken(rng, words, room, rate, how, pitch=scene.pitch, least_pause=_PAUSE_HOPS * hop)
+        clean = Spoken(np.pad(made.samples, (0, after * hop)), made.words)
         noisy = varied(rng, clean, rate, how, scene)
         elapsed = np.full(steps, hop / rate, np.float32)
         if not number or (number % SAME_SCENE == 0 and rng.random() >= self.settings.carry):
             elapsed[0] = np.inf
-        return noisy.samples.reshape(steps, hop), elapsed, noisy.targets(hop, self._blank)
+        return noisy.samples.reshape(steps, hop), elapsed, noisy.endings(hop, self._blank, before, after)
 
 
 def streams_of(recordings: Sequence[Recording], transform: SoundTransform, blank: int) -> list[Recording]:

@@ -52,6 +52,7 @@ _NOTIFICATION = struct.Struct("=QII iIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")  # id, value, error, flags
 _STARTED = struct.Struct("=?i")  # whether ports are bound; the process of the command
 _FREE = "\0streamrec binds where it wants"  # an abstract address: a bind to it is a message to the supervisor
+_LONGEST = 128  # bytes of an address: struct sockaddr_storage
 _START_SECONDS = 30.0
 
 
@@ -73,9 +74,8 @@ class Supervised:
         It cannot be taken back: once the supervisor has ended, bind(2) fails.
         """
         if self.bound and self.line is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # EINVAL: no Yama, which would let only an ancestor read this process
+            # EINVAL: no Yama, which would let only an ancestor read this process.
+            with contextlib.suppress(OSError):
                 _prctl(_PR_SET_PTRACER, self.process.pid)
             _give(_install(), self.line)
 
@@ -252,10 +252,12 @@ class _Supervisor:
     def _bind(self, listener: int, number: int, thread: int, call: tuple[int, int, int]) -> bool:
         """Bind the socket of a call to the host; False where the kernel is to do as it was asked."""
         file, address, length = call
+        if length > _LONGEST:
+            return False
         with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:  # noqa: PTH123
             try:
                 memory.seek(address)
-                asked = memory.read(min(length, 128))
+                asked = memory.read(length)
             except (OSError, OverflowError):
                 return False  # it is no address: the kernel says so
         process = _process_of(thread)

@@ -24,6 +24,7 @@ from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
 from streamrec.nn.encoders.signal import SignalEncoder
 from streamrec.nn.encoders.sound import NAME as SOUND_CNN
 from streamrec.nn.encoders.sound import SMALL as SOUND_CNN_SMALL
+from streamrec.nn.encoders.sound import SPEECH as SPEECH_CNN
 from streamrec.nn.encoders.sound import SoundEncoder
 from streamrec.nn.transforms import InputTransform
 from streamrec.types import SIGNAL, SOUND, VIDEO
@@ -327,6 +328,7 @@ OTHER_SENSES: dict[str, dict[str, Callable[[Any], Encoder]]] = {
     SOUND: {
         SOUND_CNN: SoundEncoder,
         SOUND_CNN_SMALL: lambda transform: SoundEncoder(transform, widths=(16, 32, 48, 64), width=64),
+        SPEECH_CNN: lambda transform: SoundEncoder(transform, widths=(16, 32, 32), width=80, pooled=False),
     },
 }
 _INPUTS = {VIDEO: "pictures", SIGNAL: "signals", SOUND: "sound"}  # what an encoder takes, in messages

@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: E402
 
 NAME = "sound-cnn"
 SMALL = "sound-cnn-small"  # a quarter of its weights
+SPEECH = "speech-cnn"  # as small; the bands of its features stay apart, for in which band a formant is makes a vowel
 _AGAIN = math.log(1.5)  # of ``log_elapsed``: beyond it a hop does not follow the one before without a gap
 
 
@@ -99,9 +100,10 @@ class HopConv(nn.Module):
 class SoundEncoder(Encoder):
     """Convolutions over time and frequency within a step, then causal dilated ones from step to step.
 
-    The first layers see the spectrum as an image, of which a step brings the next columns; frequency is pooled by mean
-    and maximum. The layers behind see 15 steps. What each of them reads again is in the cache, with the last samples:
-    a step costs as much as a hop of a clip, and a stream may begin anew anywhere.
+    The first layers see the spectrum as an image, of which a step brings the next columns. Over frequency features are
+    pooled by mean and maximum, or stay side by side (``pooled=False``). The layers behind see 15 steps. What each of
+    them reads again is in the cache, with the last samples: a step costs as much as a hop of a clip, and a stream may
+    begin anew anywhere.
     """
 
     mean = None  # the transform has them
@@ -115,16 +117,18 @@ class SoundEncoder(Encoder):
         width: int = 96,
         dilations: tuple[int, ...] = (1, 2, 4),
         dropout: float = 0.2,
+        pooled: bool = True,
     ) -> None:
         super().__init__()
         self.spectrum = LogMel(transform)
+        self.pooled = pooled
         frames, bands, before = transform.frames, transform.mels, 1
         self.maps = nn.ModuleList()
         for after in widths:
             layer = HopConv(before, after, frames=frames, bands=bands)
             frames, bands, before = layer.frames, layer.bands, after
             self.maps.append(layer)
-        sizes = [2 * before + 1, *(width for _ in dilations)]
+        sizes = [(2 if pooled else bands) * before + 1, *(width for _ in dilations)]
         self.steps = nn.ModuleList(
             CausalConv(size, width, taps=3, dilation=dilation)
             for size, dilation in zip(sizes, dilations, strict=False)
@@ -173,6 +177,7 @@ class SoundEncoder(Encoder):
             x, remembered = layer(x, memory, kept)
             after.append(remembered)
         x = x.mean(3)  # over the maps of a step
-        x = torch.cat([x.mean(-1), x.amax(-1), log_elapsed.unsqueeze(-1)], dim=-1)
+        found = (x.mean(-1), x.amax(-1)) if self.pooled else (x.flatten(2),)
+        x = torch.cat([*found, log_elapsed.unsqueeze(-1)], dim=-1)
         features, memories = through(self._steps, x, cache[border:], past)
         return self.dropout(features), (*after, *memories)

@@ -14,6 +14,7 @@ from streamrec.core.files import open_private
 from streamrec.errors import StateError
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.records import RemoteResult
+from streamrec.outputs.history.tables import transaction
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, body BLOB NOT NULL)",
@@ -92,7 +93,7 @@ class Outbox(Closing):
 
     def _write(self, epoch: int, results: tuple[RemoteResult, ...], snapshots: Mapping[str, bytes]) -> None:
         assert self._connection is not None
-        with _together(self._connection):
+        with transaction(self._connection):
             if results:
                 row = self._number, epoch, PACKER.pack(results)
                 self._connection.execute("INSERT INTO waiting VALUES (?, ?, ?)", row)
@@ -130,7 +131,7 @@ class Outbox(Closing):
         numbers = {one.number for one in waiting}
         self._memory = [one for one in self._memory if one.number not in numbers]
         if self._connection is not None:
-            with self._disk(), _together(self._connection):
+            with self._disk(), transaction(self._connection):
                 self._connection.executemany(
                     "DELETE FROM waiting WHERE number = ?", [(number,) for number in numbers]
                 )
@@ -139,7 +140,7 @@ class Outbox(Closing):
         """All of it has arrived, or is of no use any more."""
         self._memory, self._snapshots = [], {}
         if self._connection is not None:
-            with self._disk(), _together(self._connection):
+            with self._disk(), transaction(self._connection):
                 self._connection.execute("DELETE FROM waiting")
                 self._connection.execute("DELETE FROM snapshot")
 
@@ -148,16 +149,3 @@ class Outbox(Closing):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-@contextlib.contextmanager
-def _together(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction: all of it is on the disk, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise

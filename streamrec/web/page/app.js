@@ -140,5 +140,6 @@ addEventListener("keydown", (event) => {
 page.showEvent = (event) => showEvent(page, event);
 setInterval(() => view?.tick?.(), 500);
 if (!location.hash && session.teaches) history.replaceState(null, "", "#/teach");
+await live.known; // what a view offers, as the labels of a camera, would be empty before
 await route();
 update();

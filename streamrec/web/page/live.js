@@ -5,6 +5,7 @@ import { toLogin } from "./dom.js";
 const FIRST_PAUSE = 500, LONGEST_PAUSE = 8000; // ms
 const NOT_LOGGED_IN = 4401; // close code: the session is over
 const MOST_BYTES = 60_000; // of one message
+const PATIENCE = 3000; // ms that the first view waits for the cameras
 
 export class Live extends EventTarget {
   constructor() {
@@ -17,6 +18,10 @@ export class Live extends EventTarget {
     this.wanted = "{}";
     this.pause = FIRST_PAUSE;
     document.addEventListener("visibilitychange", () => this.sendWanted());
+    this.known = new Promise((done) => { // the cameras are, or will not be for now
+      for (const type of ["hello", "down"]) this.addEventListener(type, done, { once: true });
+      setTimeout(done, PATIENCE);
+    });
     this.open();
   }
 

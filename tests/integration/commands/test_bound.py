@@ -219,3 +219,29 @@ with bound.bound({HOST!r}), socket.socket() as one:
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.split() == ["0.0.0.0", "0", "False", "0.0.0.0"], run.stderr
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 here")
+def test_a_call_that_makes_no_sense_gets_the_error_that_it_gets_without_a_supervisor():
+    script = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+kept += [socket.socket(IPV4), socket.socket(IPV6), socket.socket(socket.AF_UNIX)]
+files = dict(zip(("inet", "inet6", "unix"), (one.fileno() for one in kept)), none=-1, closed=999, file=os.open("/", 0))
+inet = ctypes.create_string_buffer(struct.pack("=H", IPV4) + bytes(254))
+inet6 = ctypes.create_string_buffer(struct.pack("=H", IPV6) + bytes(254))
+odd = ctypes.create_string_buffer(struct.pack("=H", 77) + b"x" * 254)
+addresses = {"inet": ctypes.addressof(inet), "inet6": ctypes.addressof(inet6), "odd": ctypes.addressof(odd),
+             "null": 0, "low": 4096, "high": (1 << 63) + 8, "top": (1 << 64) - 1}
+found = {}
+for name, file in files.items():
+    for kind, address in addresses.items():
+        for length in (0, 2, 15, -1, 129, 1 << 30) + ((16, 28) if name not in (kind, "inet6") else ()):
+            ok = libc.bind(file, ctypes.c_void_p(address), length)
+            found[f"{name} {kind} {length}"] = errno.errorcode[ctypes.get_errno()] if ok < 0 else 0
+"""
+    code = _BIND.format(root=str(ROOT)) + script + "\nprint(json.dumps(found))"
+    alone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert alone.returncode == 0, alone.stderr
+    wanted, found = json.loads(alone.stdout), answers(script)
+    assert {name: (wanted[name], found[name]) for name in wanted if wanted[name] != found[name]} == {}

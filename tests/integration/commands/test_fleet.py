@@ -48,6 +48,17 @@ class Site:
             assert time.monotonic() < ends, (self.head.messages(0), self.cluster.log, self.head.status())
             time.sleep(0.05)
 
+    def moved_until_ended(self, camera: str, most: int) -> int:
+        """Move the only group while its camera runs, so often at most; how often, once the camera has ended."""
+        moves = 0
+        while self.states().get(camera) != "ended" and moves < most:
+            self.until(lambda: self.states().get(camera) in ("live", "ended"))
+            (group,) = self.head.status().groups
+            self.head._move(group.name, {f"id-{group.machine}"})
+            moves += 1
+        self.until(lambda: self.states().get(camera) == "ended")
+        return moves
+
     def states(self) -> dict[str, str]:
         return {camera.name: camera.state for camera in self.head.status().cameras}
 
@@ -95,13 +106,7 @@ def expected(video: Path) -> list[tuple]:
 
 def test_a_file_that_is_moved_back_and_forth_has_the_events_of_one_that_is_not(sites, video):
     site = sites(FILE.format(n=0, video=video), "north", "south")
-    moves = 0
-    while site.states().get("file 0") != "ended" and moves < 4:
-        site.until(lambda: site.states().get("file 0") in ("live", "ended"))
-        (group,) = site.head.status().groups
-        site.head._move(group.name, {f"id-{group.machine}"})
-        moves += 1
-    site.until(lambda: site.states().get("file 0") == "ended")
+    moves = site.moved_until_ended("file 0", 4)
     assert moves > 1 and len(expected(video)) > 5
     assert site.events("file 0") == expected(video)
 

@@ -376,13 +376,7 @@ def test_a_camera_of_a_fleet_listens_and_a_move_changes_none_of_its_events(beep,
     )
     table = f'[[camera]]\nname = "door"\naddress = "{party}"\nmodel = "{wave}"\nlisten = "{beep}"\n'
     site: Site = sites(table, "north", "south")
-    moves = 0
-    while site.states().get("door") != "ended" and moves < 2:
-        site.until(lambda: site.states().get("door") in ("live", "ended"))
-        (group,) = site.head.status().groups
-        site.head._move(group.name, {f"id-{group.machine}"})
-        moves += 1
-    site.until(lambda: site.states().get("door") == "ended")
+    moves = site.moved_until_ended("door", 2)
     with History(tmp_path / "events.db", read_only=True) as history:
         found = sorted(
             (one.model, one.label, one.timestamp, round(one.duration or -1.0, 3), one.confidence)

@@ -563,6 +563,24 @@ class TestComingAndGoing:
         finally:
             gc.enable()
 
+    @pytest.mark.parametrize("end", ["closed", "removed"])
+    def test_a_camera_that_is_over_is_freed_with_its_models_without_the_garbage_collector(self, end):
+        gc.disable()
+        try:
+            watcher, recognizer = Watcher(), Scripted()
+            camera = watcher.add("door", Clockwork(), recognizer=recognizer)
+            kept = weakref.ref(camera), weakref.ref(recognizer), weakref.ref(camera.source)
+            while camera.counts.recognized < 5:
+                watcher.step(1.0)
+            if end == "removed":
+                watcher.remove("door")
+                watcher.step(1.0)
+            watcher.close(5.0)
+            del camera, recognizer, watcher
+            assert [one() for one in kept if one() is not None] == []
+        finally:
+            gc.enable()
+
     def test_a_source_that_does_not_hear_is_left_behind_in_time(self):
         deaf, silent = Silent("deaf", deaf=True), Silent("silent")
         watcher = Watcher(Scripted())

@@ -39,7 +39,7 @@ def test_digits_are_events_as_they_are_spoken(call):
     assert edit_distance(digits, SPOKEN) <= 3
     for now, event in found:
         if isinstance(event, ActionStarted):
-            assert now == event.timestamp  # nothing is waited for
+            assert 0.0 <= now - event.timestamp < 0.3  # from the rise of its probability to its event
             assert min(abs(now - end) for end in ends) < 0.6
 
 

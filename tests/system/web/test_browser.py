@@ -596,6 +596,30 @@ class TestCorrections:
             "missed" in tab.get_by_role("dialog", name="Corrections").locator(".correction-list").inner_text()
         )
 
+    def test_the_page_waits_for_its_cameras_and_not_for_ever(self, wolf, look):
+        tab, sockets, held = look("about:blank"), [], []
+
+        def hold(socket) -> None:
+            sockets.append(socket)
+            socket.connect_to_server().on_message(lambda message: held.append(message))
+
+        tab.clock.install()
+        tab.clock.pause_at(time.time() + 10)
+        tab.route_web_socket("**/api/v1/live", hold)
+        tab.goto(f"{wolf.url}/#/events")
+        wait_for(lambda: tab.evaluate("1") and held)
+        assert tab.locator("#main").inner_text() == "Loading …"
+        sockets[0].send(held[0])
+        tab.get_by_role("button", name="You missed one").click()
+        dialog = tab.get_by_role("dialog", name="You missed one here")
+        assert dialog.get_by_label("Camera").input_value() == "door"
+        assert dialog.get_by_label("What was missed?").locator("option").all_inner_texts()[0] == "wave"
+        held.clear()
+        tab.reload()
+        wait_for(lambda: tab.evaluate("1") and held)
+        tab.clock.run_for(4000)
+        wait_for(lambda: tab.locator("button.event").count() == 8)
+
     @pytest.mark.parametrize("width", [360])
     def test_on_a_phone_nothing_of_it_runs_over_the_edge(self, wolf, look, width):
         tab = look(f"{wolf.url}/#/events", width=width, height=780)

@@ -43,6 +43,7 @@ def spectrum_of(samples: np.ndarray, transform: SoundTransform) -> torch.Tensor:
     [
         {"head": "lstm"},
         {"head": "statistics"},
+        {"encoder": "speech-cnn"},
         {"transform": replace(HOPS, hop=400)},  # an odd number of spectra in a step
         {"transform": replace(HOPS, hop=160, window=120, mels=12)},
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,19 +68,26 @@ def test_the_loss_needs_a_label_of_nothing():
         blank_of(("one", "two"))
 
 
-def test_each_peak_is_an_event_in_its_moment_and_the_same_word_again_needs_the_blank():
-    detector = EventDetector(("background", "one", "two"), SPEECH["events"].from_dict(
-        {"background": ["background"], "enter": 0.5, "leave": 0.4, "smoothing": 0.0, "shortest": 0.0,
-         "merge_gap": 0.0}))  # fmt: skip
-    assert {
-        n: getattr(detector.settings, n) for n in ("enter", "leave", "smoothing", "shortest", "merge_gap")
-    } == {n: getattr(SPEECH["events"], n) for n in ("enter", "leave", "smoothing", "shortest", "merge_gap")}
-    best = [0, 1, 1, 0, 1, 2, 2, 0, 0, 2, 0]
+def started(settings, best):
+    """Step, label and time of each event of a stream in which these are the best labels."""
+    detector = EventDetector(("background", "one", "two"), settings)
     scores = np.full((len(best), 3), 0.05, np.float32)
     scores[np.arange(len(best)), best] = 0.9
     times = (np.arange(len(best)) / 25).tolist()
-    found = [
-        (n, e.label, e.timestamp) for n, e in detector.replay(times, scores) if isinstance(e, ActionStarted)
-    ]
-    assert found == [(n, label, times[n]) for n, label in ((1, "one"), (4, "one"), (5, "two"), (9, "two"))]
+    found = [(n, e) for n, e in detector.replay(times, scores) if isinstance(e, ActionStarted)]
+    return [(n, e.label, round(e.timestamp * 25)) for n, e in found], scores
+
+
+def test_without_smoothing_each_peak_is_an_event_and_the_same_word_again_needs_the_blank():
+    greedy = replace(SPEECH["events"], background=("background",), enter=0.5, leave=0.4, smoothing=0.0)
+    found, scores = started(greedy, [0, 1, 1, 0, 1, 2, 2, 0, 0, 2, 0])
+    assert found == [(n, label, n) for n, label in ((1, "one"), (4, "one"), (5, "two"), (9, "two"))]
     assert decoded(scores, BLANK) == [1, 1, 2, 2]
+
+
+def test_a_word_of_the_recipe_is_an_event_in_its_first_steps_and_one_step_alone_is_none():
+    words = [0] * 8 + [1] * 8 + [0] * 8 + [1] * 8 + [2] * 8 + [0] * 8 + [2] + [0] * 8
+    found, _ = started(replace(SPEECH["events"], background=("background",)), words)
+    assert [label for _, label, _ in found] == ["one", "one", "two"]
+    for (step, _, _), begin in zip(found, (8, 24, 32), strict=True):
+        assert begin < step < begin + 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,18 +56,43 @@ def test_a_word_is_without_the_silence_around_it():
     assert len(trimmed(np.zeros(800, np.float32), RATE)) == 800
 
 
+def test_a_soft_sound_at_the_end_of_a_word_is_a_part_of_it_and_noise_is_not():
+    rng = np.random.default_rng(0)
+    quiet, vowel = np.zeros(1600), np.sin(np.arange(1600) / 5)
+    soft = 0.01 * rng.normal(size=1600)
+    assert len(trimmed(np.concatenate([quiet, vowel, soft, quiet]), RATE)) == 3200
+    assert len(trimmed(np.concatenate([soft, vowel, soft]), RATE)) == 1600
+
+
 def test_windows_hold_whole_words_and_begin_and_end_in_a_pause():
     made = windows(without_variation(SpeechAugmentation()))
     for _ in range(3):
         batch = next(made)
         assert batch.pictures.shape == (4, 100, 320)
         assert batch.pictures.dtype == np.float32
-        assert (batch.targets[:, [0, 1, -1, -2]] == 0).all()
+        assert (batch.targets[:, [0, 1, -1]] == 0).all()
         for samples, targets in zip(batch.pictures, batch.targets, strict=True):
             quiet = np.abs(samples).max(1) == 0.0
-            assert quiet[targets == 0].all()
-            assert np.mean(quiet[targets != 0]) < 0.2
-            assert len(spelled(targets, 0, ended=True)) >= 2
+            assert quiet[[0, 1, -1, -2, -3, -4]].all()
+            runs = np.diff(np.flatnonzero(np.diff(targets)))[::2]
+            assert len(runs) == len(spelled(targets, 0, ended=True)) >= 2
+
+
+def test_a_word_is_labelled_at_its_end_and_shortly_behind_it():
+    batch = next(windows(replace(without_variation(SpeechAugmentation()), pauses=(0.5, 0.6))))
+    for samples, targets in zip(batch.pictures, batch.targets, strict=True):
+        spoken = np.abs(samples).max(1) > 0.0
+        lasts = np.flatnonzero(spoken[:-1] & ~spoken[1:])
+        assert len(lasts) >= 2
+        for last in lasts:
+            assert np.flatnonzero(targets[last - 5 : last + 9]).tolist() == list(range(4, 12))
+
+
+def test_what_is_no_word_has_no_label_and_is_there():
+    how = replace(without_variation(SpeechAugmentation()), not_words=1.0)
+    batch = next(windows(how))
+    assert (batch.targets == 0).all()
+    assert (np.abs(batch.pictures).max((1, 2)) > 0).all()
 
 
 def test_the_state_is_carried_between_windows_and_a_new_scene_may_begin_a_stream():
