@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from streamrec import Frame, ModelConfig, Prediction
+from streamrec import Frame, Prediction
 from streamrec.events.detector import EventSettings
-from streamrec.nn.sound import SoundTransform
-from streamrec.types import SOUND
+from streamrec.types import SOUND as SENSE_OF_SOUND
+from tests.helpers.models import SOUND
 
 
 def clicks(rate: int, seconds: float, at: tuple[float, ...]) -> np.ndarray:
@@ -96,16 +97,13 @@ class Loudness:
 
     engine = "none"
     name = "glass"
-    sense = SOUND
+    sense = SENSE_OF_SOUND
 
     def __init__(self, shortest: float = 0.0) -> None:
-        transform = SoundTransform(rate=8_000, hop=640, window=256, stride=80, mels=16, low=60, high=3_800)
         events = EventSettings(
             background=("quiet",), smoothing=0.0, shortest=shortest, merge_gap=0.0, enter=0.6, leave=0.4
         )
-        self.config = ModelConfig(
-            labels=("quiet", "glass"), encoder="sound-cnn", transform=transform, fps=12.5, events=events
-        )
+        self.config = replace(SOUND, labels=("quiet", "glass"), events=events)
         self.configs = {"glass": self.config}
         self.fps = 12.5
         self.steps = 0

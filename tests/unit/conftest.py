@@ -73,15 +73,6 @@ def pytest_runtest_call() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_file(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small model of all tests without a graph, which only the torch engine runs: nothing is exported."""
-    from streamrec.errors import ModelError
-    from streamrec.runtime import export
-    from streamrec.runtime.checkpoint import save_model
+    from tests.helpers.models import save_without_graph
 
-    def no_graph(model: Any) -> NoReturn:
-        raise ModelError("a unit test exports no model")
-
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "step_graph", no_graph)
-        save_model(path, tiny_model)
-    return path
+    return save_without_graph(tmp_path_factory.mktemp("models") / "tiny.safetensors", tiny_model)

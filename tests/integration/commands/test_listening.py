@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from streamrec import (
     ActionModel,
     ModelConfig,
     Recognizer,
-    SoundTransform,
     Transform,
     open_source,
     results,
@@ -33,19 +33,18 @@ from streamrec.settings.cameras_file import read_watchfile
 from streamrec.sources.open_errors import NO_SOUND
 from streamrec.types import SourceState
 from tests.helpers.cameras import rtsp_camera
+from tests.helpers.models import SOUND
 from tests.helpers.sounds import tone, write_media
 from tests.integration.commands.test_fleet import Site, sites
 
 __all__ = ["sites"]  # a fixture
 
-TRANSFORM = SoundTransform(rate=8_000, hop=640, window=256, stride=80, mels=16, low=60, high=3_800)
-
 
 def learned() -> ActionModel:
     """A model that knows a tone from silence."""
     torch.manual_seed(0)
-    config = ModelConfig(
-        labels=("quiet", "beep"), encoder="sound-cnn", transform=TRANSFORM, hidden_size=8, fps=12.5,
+    config = replace(
+        SOUND, labels=("quiet", "beep"),
         events=EventSettings(background=("quiet",), smoothing=0.1, shortest=0.0, merge_gap=0.2),
     )  # fmt: skip
     model = ActionModel(config).train()
@@ -256,7 +255,7 @@ def wave(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     model = ActionModel(
         ModelConfig(
-            labels=("idle", "wave"), transform=Transform(height=32, width=32), hidden_size=8,
+            labels=("idle", "wave"), transform=Transform(height=32, width=32), hidden_size=16,
             events=EventSettings(background=("idle",)),
         )
     )  # fmt: skip

@@ -17,10 +17,7 @@ from onnx import TensorProto, helper
 from streamrec import (
     ActionModel,
     Frame,
-    ModelConfig,
     Recognizer,
-    SignalTransform,
-    SoundTransform,
     State,
     World,
     WorldSettings,
@@ -40,7 +37,7 @@ from streamrec.runtime.checkpoint import (
 from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
 from tests.helpers.checks import check_engines_agree, hops, moving, readings
-from tests.helpers.models import SMALL_MOBILENET
+from tests.helpers.models import SIGNAL, SMALL_MOBILENET, SOUND
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
@@ -547,25 +544,20 @@ def test_on_a_gpu_a_recorded_step_in_half_precision_says_nearly_the_same(name):
 
 
 def test_an_exported_graph_of_a_signal_takes_readings(tmp_path):
-    transform = SignalTransform(channels=("x", "y"))
-    config = ModelConfig(labels=("sit", "walk"), encoder="signal-cnn", transform=transform, hidden_size=8)
-    export_onnx(ActionModel(config).eval(), tmp_path / "signal.onnx")
+    export_onnx(ActionModel(SIGNAL).eval(), tmp_path / "signal.onnx")
     graph = onnx.load(tmp_path / "signal.onnx").graph
     assert [value.name for value in graph.input][:2] == ["readings", "elapsed"]
     recognizer = Recognizer.load(tmp_path / "signal.onnx")
-    assert recognizer.config.transform == transform
-    with pytest.raises(PictureError, match=r"takes 2 channels \(x, y\), a row at a time"):
+    assert recognizer.config.transform == SIGNAL.transform
+    with pytest.raises(PictureError, match=r"takes 3 channels \(x, y, z\), a row at a time"):
         recognizer.step(moving(1)[0], recognizer.initial_state())
 
 
 @pytest.mark.parametrize("head", ["lstm", "statistics"])
 def test_the_engines_agree_for_a_model_of_sound(head, tmp_path):
     torch.manual_seed(3)
-    transform = SoundTransform(rate=8000, hop=640, window=256, stride=80, mels=24, low=60, high=3800)
-    transform = replace(transform, mean=(-9.0,) * 24, std=(3.0,) * 24)
-    config = ModelConfig(
-        labels=("bark", "rain"), encoder="sound-cnn", transform=transform, head=head, hidden_size=8, fps=12.5
-    )
+    config = replace(SOUND, head=head)
+    transform = config.sound
     path = tmp_path / "sound.safetensors"
     save_model(path, ActionModel(config).eval())
     one, other = both(path)
@@ -584,14 +576,8 @@ def test_the_engines_agree_for_a_model_of_sound(head, tmp_path):
 
 
 def test_models_of_two_senses_do_not_watch_one_stream(tiny_file, tmp_path):
-    config = ModelConfig(
-        labels=("sit", "walk"),
-        encoder="signal-cnn",
-        transform=SignalTransform(channels=("x",)),
-        hidden_size=8,
-    )
-    save_model(tmp_path / "signal.safetensors", ActionModel(config).eval())
+    save_model(tmp_path / "signal.safetensors", ActionModel(SIGNAL).eval())
     with pytest.raises(
-        ModelError, match=r"tiny takes video, and signal 1 channel \(x\): run each on its own source"
+        ModelError, match=r"tiny takes video, and signal 3 channels \(x, y, z\): run each on its own source"
     ):
         open_models([tiny_file, tmp_path / "signal.safetensors"])

@@ -9,50 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from streamrec import (
-    ActionModel,
-    Frame,
-    ModelConfig,
-    Recognizer,
-    SignalTransform,
-    SoundTransform,
-    State,
-    Transform,
-)
+from streamrec import ActionModel, Frame, Recognizer, State
 from streamrec.nn.config import TRANSFORMS
 from streamrec.nn.transforms import InputTransform
 from streamrec.runtime.checkpoint import save_model
 from tests.helpers.checks import check_streaming
+from tests.helpers.models import SIGNAL, SOUND, TALL
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 # A model of each sense; a new sense is a row here.
-SENSES = {
-    "video": ModelConfig(
-        labels=("idle", "wave", "fall"), encoder="motion", transform=Transform(height=32, width=40), fps=10.0
-    ),
-    "signal": ModelConfig(
-        labels=("sit", "walk"),
-        encoder="signal-cnn",
-        transform=SignalTransform(channels=("x", "y", "z"), mean=(0.1, 0.0, 1.0), std=(1.0, 0.5, 2.0)),
-        fps=10.0,
-    ),
-    "sound": ModelConfig(
-        labels=("bark", "rain"),
-        encoder="sound-cnn",
-        transform=SoundTransform(
-            rate=8000,
-            hop=640,
-            window=256,
-            stride=80,
-            mels=24,
-            low=60,
-            high=3800,
-            mean=(-9.0,) * 24,
-            std=(3.0,) * 24,
-        ),
-        fps=12.5,
-    ),
-}
+SENSES = {"video": TALL, "signal": SIGNAL, "sound": SOUND}
 HEADS = ("lstm", "gru")
 ENGINES = ("onnx", "torch")
 COUNT = 72
@@ -99,7 +65,7 @@ def models(tmp_path_factory):
     for sense, config in SENSES.items():
         for head in HEADS:
             torch.manual_seed(3)
-            made = ActionModel(replace(config, head=head, hidden_size=8)).eval()
+            made = ActionModel(replace(config, head=head)).eval()
             found[sense, head] = made, folder / f"{sense}-{head}.safetensors"
             save_model(found[sense, head][1], made)
     return found

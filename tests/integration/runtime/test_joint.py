@@ -31,6 +31,7 @@ from streamrec.runtime.checkpoint import find_model, read_checkpoint, save_model
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.onnx_engine import LARGE, merged_step, step_of
 from tests.helpers.checks import moving
+from tests.helpers.models import TALL
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 LABELS = {"hands": ("idle", "wave", "clap"), "legs": ("idle", "squat", "lunge"), "falls": ("normal", "fall")}
@@ -67,8 +68,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
         model = keep(name, config, encoder)
         encoder = model.encoder.state_dict()
     keep("alone", ModelConfig(labels=("a", "b"), transform=small, hidden_size=16))
-    large = replace(small, height=48)
-    keep("large", ModelConfig(labels=("c", "d"), transform=large, hidden_size=16, fps=5.0))
+    keep("large", TALL)
     return made
 
 

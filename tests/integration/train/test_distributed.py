@@ -146,7 +146,7 @@ def test_two_processes_write_one_model_once(tmp_path):
             writer = cv2.VideoWriter(
                 str(tmp_path / "clips" / label / f"{number}.mp4"),
                 cv2.VideoWriter.fourcc(*"mp4v"),
-                12.0,
+                10.0,
                 (48, 48),
             )
             for n in range(14):

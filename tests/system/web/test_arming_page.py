@@ -11,7 +11,6 @@ from streamrec.events.rules import Pattern
 from streamrec.notify.arming import Arming
 from streamrec.outputs.history.records import Entry, Outcome
 from tests.helpers.pages import wait_for
-from tests.system.web.test_browser import browser, look  # noqa: F401
 
 RULES = ArmingRules(usual="home", own=(Profile(name="home", armed=(Pattern(labels=("fall",)),)),))
 
@@ -29,7 +28,7 @@ def armed(open_page):
     return open_page("door", "yard", arming=made)
 
 
-def test_a_profile_is_chosen_by_keyboard_and_the_page_follows_other_choices(armed, look):  # noqa: F811
+def test_a_profile_is_chosen_by_keyboard_and_the_page_follows_other_choices(armed, look):
     tab = look(armed.url)
     pill = tab.get_by_role("button", name="Arming: home. The usual profile.")
     pill.focus()
@@ -52,7 +51,7 @@ def test_a_profile_is_chosen_by_keyboard_and_the_page_follows_other_choices(arme
     assert tab.evaluate("document.activeElement.className") == "armed-now"
 
 
-def test_a_camera_is_snoozed_on_its_card_and_from_an_event_that_says_why_it_was_not_notified(armed, look):  # noqa: F811
+def test_a_camera_is_snoozed_on_its_card_and_from_an_event_that_says_why_it_was_not_notified(armed, look):
     now = time.time()
     armed.live.history.add(
         Entry(
@@ -79,7 +78,7 @@ def test_a_camera_is_snoozed_on_its_card_and_from_an_event_that_says_why_it_was_
     assert armed.live.arming.status()["snoozes"][1] == {"camera": "yard", "label": "wave", "until": None}
 
 
-def test_nothing_is_wider_than_a_phone(armed, look):  # noqa: F811
+def test_nothing_is_wider_than_a_phone(armed, look):
     tab = look(armed.url)
     tab.set_viewport_size({"width": 360, "height": 740})
     tab.get_by_role("button", name="Arming: home").click()

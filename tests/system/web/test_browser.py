@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -19,58 +17,6 @@ from streamrec.types import ActionEnded, ActionStarted, Frame, Person, Predictio
 from streamrec.web.routes import files
 from tests.helpers.corrections import corrected_page
 from tests.helpers.pages import PASSWORD, repeating, wait_for
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-WORDS = "cannot drive a browser: pip install 'streamrec[dev]', apt-get install chromium"
-
-
-def _missing() -> bool:
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ModuleNotFoundError:
-        return True
-    return CHROMIUM is None
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    if _missing() and os.environ.get("CI", "").lower() in ("1", "true"):
-        pytest.fail(WORDS)
-    if _missing():
-        pytest.skip(WORDS)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def look(browser) -> Iterator:
-    """Opens an address in a window of its own; complaints of the page fail the test."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_at(url: str, *, width: int = 1280, height: int = 900, allow: str = "$^", **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB", **options)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.set_default_timeout(15_000)
-
-        def hear(text: str) -> None:
-            if not re.search(allow, text):
-                complaints.append(text)
-
-        tab.on("console", lambda message: message.type in ("error", "warning") and hear(message.text))
-        tab.on("pageerror", lambda error: hear(str(error)))
-        tab.goto(url)
-        return tab
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def playing(page, fps: float = 10.0) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from benchmarks.browser import CHROMIUM, events_in, frames_of, in_browser, in_python, serving
+from benchmarks.browser import events_in, frames_of, in_browser, in_python, serving
 from streamrec.errors import ModelError
 from streamrec.runtime.browser_page import PACKAGE, VERSION, runtime_files, write_page
 from tests.helpers.paths import DATA, ROOT
@@ -19,22 +19,11 @@ TARBALL = ROOT / "build" / f"{PACKAGE}-{VERSION}.tgz"  # as `npm pack` names it;
 
 
 @pytest.fixture(scope="module")
-def tab():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as play:
-        arguments = [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
-        ]
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page()
-        page.set_default_timeout(300_000)
-        yield page
-        browser.close()
+def tab(launch):
+    page = launch("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream").new_page()
+    page.set_default_timeout(300_000)
+    yield page
+    page.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from streamrec.web import routes
-from tests.system.web.test_browser import browser, look  # noqa: F401
 
 TOY = """
 import { h } from "./dom.js";
@@ -17,7 +16,7 @@ IMPORT = 'import { clockView } from "./clock.js";\n'
 ENTRY = 'clock: { link: "Clock", title: () => "Clock", show: (page, main) => clockView(page, main) },'
 
 
-def test_a_view_is_a_file_and_an_entry_in_views(open_page, look, monkeypatch):  # noqa: F811
+def test_a_view_is_a_file_and_an_entry_in_views(open_page, look, monkeypatch):
     found = dict(routes.files())
     views, kind, _ = found["views.js"]
     text = views.decode().replace("export const views = {", f"export const views = {{\n  {ENTRY}")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.fake_fleet import FakeFleet
 from tests.helpers.pages import repeating, wait_for
-from tests.system.web.test_browser import browser, look, pictures, shot  # noqa: F401
+from tests.system.web.test_browser import pictures, shot
 
 
 def play(fleet: FakeFleet) -> None:
@@ -22,7 +22,7 @@ def card(tab, machine: str):
 
 
 class TestSeeing:
-    def test_each_machine_has_its_load_cameras_and_shed_frames(self, open_fleet, look):  # noqa: F811
+    def test_each_machine_has_its_load_cameras_and_shed_frames(self, open_fleet, look):
         page, _ = open_fleet()
         tab = look(page.url)
         tab.get_by_role("link", name="Machines").click()
@@ -40,7 +40,7 @@ class TestSeeing:
         north.get_by_role("link", name="gate").click()
         tab.get_by_role("heading", name="gate", level=1).wait_for()
 
-    def test_a_lost_one_is_shown_and_announced_without_reloading_and_so_is_its_return(self, open_fleet, look):  # noqa: F811
+    def test_a_lost_one_is_shown_and_announced_without_reloading_and_so_is_its_return(self, open_fleet, look):
         page, fleet = open_fleet()
         tab = look(f"{page.url}/#/machines")
         news = tab.get_by_role("log")
@@ -66,7 +66,7 @@ class TestSeeing:
         news.get_by_text("west has joined").wait_for()
         card(tab, "west").wait_for()
 
-    def test_a_camera_says_on_which_machine_it_runs_and_for_how_long(self, open_fleet, look):  # noqa: F811
+    def test_a_camera_says_on_which_machine_it_runs_and_for_how_long(self, open_fleet, look):
         page, fleet = open_fleet()
         fleet.show("door")
         tab = look(page.url)
@@ -81,7 +81,7 @@ class TestSeeing:
         fleet.silence("south")
         tab.get_by_text("no frames: nothing comes from south").wait_for()
 
-    def test_where_there_is_no_fleet_nothing_of_it_is_shown(self, open_page, look):  # noqa: F811
+    def test_where_there_is_no_fleet_nothing_of_it_is_shown(self, open_page, look):
         page = open_page("door")
         tab = look(page.url)
         tab.get_by_role("heading", name="door").wait_for()
@@ -98,7 +98,7 @@ class TestSeeing:
 
 
 class TestMoving:
-    def test_a_machine_is_drained_by_keyboard_alone(self, open_fleet, look):  # noqa: F811
+    def test_a_machine_is_drained_by_keyboard_alone(self, open_fleet, look):
         page, fleet = open_fleet()
         tab = look(page.url)
         tab.get_by_role("heading", name="door").wait_for()
@@ -120,7 +120,7 @@ class TestMoving:
         assert fleet.moves == ["drain north"]
         assert not button.is_visible()
 
-    def test_what_is_refused_is_shown_with_the_reason(self, open_fleet, look):  # noqa: F811
+    def test_what_is_refused_is_shown_with_the_reason(self, open_fleet, look):
         page, fleet = open_fleet()
         fleet.trouble = "a group moved less than a minute ago"
         tab = look(f"{page.url}/#/machines", allow="422")
@@ -132,7 +132,7 @@ class TestMoving:
         assert tab.get_by_role("alert").get_by_text("a group moved").count() == 0
 
     @pytest.mark.parametrize("width", [320, 390])
-    def test_on_a_phone_nothing_runs_over_the_edge(self, open_fleet, look, width):  # noqa: F811
+    def test_on_a_phone_nothing_runs_over_the_edge(self, open_fleet, look, width):
         page, fleet = open_fleet()
         fleet.join("machine-room-of-the-second-building-in-the-north-of-the-site.example.org")
         fleet.lose("south")
@@ -147,7 +147,7 @@ class TestMoving:
 
 
 class TestPictures:
-    def test_they_move_from_whichever_machine_has_the_camera(self, open_fleet, look):  # noqa: F811
+    def test_they_move_from_whichever_machine_has_the_camera(self, open_fleet, look):
         page, fleet = open_fleet()
         tab = look(page.url)
         with repeating(lambda: play(fleet)):

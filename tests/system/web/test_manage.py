@@ -15,7 +15,7 @@ from streamrec.sources.wrappers import Region
 from streamrec.web.threshold_preview import preview
 from tests.helpers.cameras import rtsp_camera
 from tests.helpers.pages import wait_for
-from tests.system.web.test_browser import browser, look, playing, shot  # noqa: F401
+from tests.system.web.test_browser import shot
 
 FILE = """# the cameras
 [[camera]]
@@ -226,7 +226,7 @@ class TestRegion:
 
 
 class TestByHand:
-    def test_a_camera_is_added_edited_and_removed(self, managed, look):  # noqa: F811
+    def test_a_camera_is_added_edited_and_removed(self, managed, look):
         page, path = managed
         tab = look(f"{page.url}/#/manage", allow="422")
         tab.get_by_role("button", name="Add a camera").click()
@@ -243,7 +243,7 @@ class TestByHand:
         wait_for(lambda: "hall" not in path.read_text())
         assert path.read_text().strip() == FILE.strip()
 
-    def test_a_region_is_drawn_and_thresholds_are_moved(self, managed, look):  # noqa: F811
+    def test_a_region_is_drawn_and_thresholds_are_moved(self, managed, look):
         page, path = managed
         page.actors["door"].size = (360, 640)
         for n in range(100):
@@ -272,7 +272,7 @@ class TestByHand:
         assert region == pytest.approx([0.26, 0.25, 0.5, 0.5], abs=0.02)
         assert "s3cret-pw" in path.read_text()  # the password stayed where it was
 
-    def test_what_is_done_about_people_is_chosen_by_keyboard(self, managed, look):  # noqa: F811
+    def test_what_is_done_about_people_is_chosen_by_keyboard(self, managed, look):
         page, path = managed
         page.actors["door"].size = (360, 640)
         page.actors["door"].show()
@@ -312,7 +312,7 @@ class TestByHand:
         dialog.wait_for(state="detached")
         assert not any(word in path.read_text() for word in ("per_person", "count =", "privacy"))
 
-    def test_several_models_are_chosen_and_the_thresholds_of_each_moved(self, managed, look):  # noqa: F811
+    def test_several_models_are_chosen_and_the_thresholds_of_each_moved(self, managed, look):
         page, path = managed
         page.actors["door"].show()
         tab = look(f"{page.url}/#/manage/door")

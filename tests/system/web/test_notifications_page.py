@@ -11,10 +11,10 @@ from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
 from tests.helpers.pages import PASSWORD
 from tests.integration.web.test_receivers import Desk
-from tests.system.web.test_browser import browser, look, shot  # noqa: F401
+from tests.system.web.test_browser import shot
 
 
-def test_a_receiver_is_tested_by_keyboard_and_its_answer_is_read_aloud(open_page, look):  # noqa: F811
+def test_a_receiver_is_tested_by_keyboard_and_its_answer_is_read_aloud(open_page, look):
     page = open_page("door", receivers=Desk())
     tab = look(f"{page.url}/#/notifications", width=360, height=740)
     tab.get_by_role("heading", name="ntfy phone").wait_for()
@@ -32,7 +32,7 @@ def test_a_receiver_is_tested_by_keyboard_and_its_answer_is_read_aloud(open_page
     shot(tab, "notifications")
 
 
-def test_the_link_of_a_notification_opens_its_event_also_after_the_log_in(open_page, look, tmp_path):  # noqa: F811
+def test_the_link_of_a_notification_opens_its_event_also_after_the_log_in(open_page, look, tmp_path):
     with History(tmp_path / "events.db") as history:
         history.start(lambda announcement: None)
         at = time.time() - 30 * 86_400  # not in the list that the page loads

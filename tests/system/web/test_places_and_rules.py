@@ -16,7 +16,7 @@ from streamrec.events.rules import Watched
 from streamrec.outputs.history.records import Entry, new_id
 from streamrec.types import Frame, Person, Result
 from tests.helpers.pages import prediction_of, wait_for
-from tests.system.web.test_browser import browser, look, shot  # noqa: F401
+from tests.system.web.test_browser import shot
 
 FILE = """# the cameras
 [[camera]]
@@ -79,7 +79,7 @@ def falls(page, *ago: float, lasts: float = 60.0) -> list[str]:
 
 
 class TestPlaces:
-    def test_zones_are_drawn_by_mouse_and_by_keyboard_and_saved(self, managed, look):  # noqa: F811
+    def test_zones_are_drawn_by_mouse_and_by_keyboard_and_saved(self, managed, look):
         page, path = managed
         show(page, "door", picture())
         tab = look(f"{page.url}/#/manage/door", height=1000)
@@ -151,7 +151,7 @@ class TestPlaces:
         dialog.wait_for(state="detached")
         assert [zone["name"] for zone in tomllib.loads(path.read_text())["camera"][0]["zone"]] == ["floor"]
 
-    def test_esc_gives_up_drawing_and_not_the_dialog(self, managed, look):  # noqa: F811
+    def test_esc_gives_up_drawing_and_not_the_dialog(self, managed, look):
         page, _ = managed
         show(page, "door", picture())
         tab = look(f"{page.url}/#/manage/door")
@@ -167,7 +167,7 @@ class TestPlaces:
         dialog.get_by_text("Events say in which zone they began").wait_for()
         assert dialog.is_visible()
 
-    def test_zones_lines_and_people_are_shown_over_the_live_image(self, open_page, look):  # noqa: F811
+    def test_zones_lines_and_people_are_shown_over_the_live_image(self, open_page, look):
         page = open_page("door")
         floor = Zone("floor", ((0.05, 0.55), (0.6, 0.5), (0.7, 0.95), (0.05, 0.95)), mask=False)
         window = Zone("window", ((0.3, 0.05), (0.6, 0.05), (0.6, 0.3), (0.3, 0.3)), exclude=True)
@@ -196,7 +196,7 @@ class TestPlaces:
 
 
 class TestRules:
-    def test_a_rule_is_composed_tried_on_the_history_and_saved(self, managed, look):  # noqa: F811
+    def test_a_rule_is_composed_tried_on_the_history_and_saved(self, managed, look):
         page, path = managed
         for name in ("door", "yard"):
             page.actors[name].show()
@@ -232,7 +232,7 @@ class TestRules:
         wait_for(lambda: "[[rule]]" not in path.read_text())
 
     @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
-    def test_a_rule_of_sound_and_pictures_is_shown_tried_and_changed(self, managed, look, scheme, width):  # noqa: F811
+    def test_a_rule_of_sound_and_pictures_is_shown_tried_and_changed(self, managed, look, scheme, width):
         page, path = managed
         rule = '\n[[rule]]\nname = "break-in"\nwhen = {label = "glass", camera = "yard", model = "sounds"}\n'
         path.write_text(FILE + rule + 'also = {label = "fall", camera = "door"}\nwithin = "10 s"\n')
@@ -267,7 +267,7 @@ class TestRules:
             "within": "2 s",
         }
 
-    def test_after_a_change_by_hand_the_page_shows_the_file_anew_and_why(self, managed, look):  # noqa: F811
+    def test_after_a_change_by_hand_the_page_shows_the_file_anew_and_why(self, managed, look):
         page, path = managed
         rule = '\n[[rule]]\nname = "lies"\nwhen = "fall"\nlasts = "30 s"\n'
         path.write_text(FILE + rule)
@@ -279,7 +279,7 @@ class TestRules:
         tab.locator("main > .wrong").filter(has_text=re.compile(r"\w")).wait_for()
         assert "enabled" not in path.read_text()
 
-    def test_each_kind_can_be_composed_and_comes_back_as_it_was(self, managed, look):  # noqa: F811
+    def test_each_kind_can_be_composed_and_comes_back_as_it_was(self, managed, look):
         page, path = managed
         tab = look(f"{page.url}/#/manage", allow="422")
         for kind, fill, wanted in (
@@ -312,7 +312,7 @@ class TestRules:
         dialog.get_by_role("button", name="Save").click()
         dialog.get_by_text("it stands there twice; name each rule once").wait_for()
 
-    def test_a_rules_event_names_the_rule_and_leads_to_what_it_is_based_on(self, open_page, look):  # noqa: F811
+    def test_a_rules_event_names_the_rule_and_leads_to_what_it_is_based_on(self, open_page, look):
         page = open_page("door")
         page.actors["door"].show()
         (fall,) = falls(page, 120)

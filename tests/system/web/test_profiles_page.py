@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from tests.helpers.pages import wait_for
-from tests.system.web.test_browser import browser, look, shot  # noqa: F401
+from tests.system.web.test_browser import shot
 
 FILE = """# the house
 [[camera]]
@@ -31,7 +31,7 @@ def managed(open_page, tmp_path):
     return open_page("door", "garden", file=path), path
 
 
-def test_a_profile_and_its_times_are_made_by_keyboard_and_removed(managed, look):  # noqa: F811
+def test_a_profile_and_its_times_are_made_by_keyboard_and_removed(managed, look):
     page, path = managed
     arming = lambda: tomllib.loads(path.read_text())["arming"]  # noqa: E731
     page.actors["door"].show(label="wave")  # its labels are known then
@@ -92,7 +92,7 @@ def test_a_profile_and_its_times_are_made_by_keyboard_and_removed(managed, look)
     assert arming()["profile"][0] == {"name": "home", "armed": True} and "# the house" in path.read_text()
 
 
-def test_nothing_is_wider_than_a_phone(managed, look):  # noqa: F811
+def test_nothing_is_wider_than_a_phone(managed, look):
     page, _ = managed
     tab = look(f"{page.url}/#/manage", width=360, height=740)
     for button, name in (("Edit home", "home"), ("Change the schedule", "Schedule of the profiles")):

@@ -13,7 +13,6 @@ from streamrec.commands.lesson import Lesson
 from streamrec.commands.teach_page import LessonDesk
 from tests.helpers.fake_teacher import FakeTeacher, result_at
 from tests.helpers.pages import repeating, wait_for
-from tests.system.web.test_browser import browser, look  # noqa: F401
 
 JPEG = cv2.imencode(".jpg", np.full((90, 160, 3), 120, np.uint8))[1].tobytes()
 
@@ -48,7 +47,7 @@ def taught(tab, label: str):
     return tab.get_by_role("group", name=label, exact=True)
 
 
-def test_the_lesson_is_what_the_page_opens_with(open_page, look):  # noqa: F811
+def test_the_lesson_is_what_the_page_opens_with(open_page, look):
     lessons = Lessons(open_page)
     with lessons.playing():
         tab = look(lessons.page.url)
@@ -60,7 +59,7 @@ def test_the_lesson_is_what_the_page_opens_with(open_page, look):  # noqa: F811
         tab.get_by_role("heading", name="door").wait_for()
 
 
-def test_a_page_without_a_lesson_offers_none(open_page, look):  # noqa: F811
+def test_a_page_without_a_lesson_offers_none(open_page, look):
     page = open_page("door")
     tab = look(page.url)
     tab.get_by_role("heading", name="door").wait_for()
@@ -70,7 +69,7 @@ def test_a_page_without_a_lesson_offers_none(open_page, look):  # noqa: F811
         assert client.get("/api/v1/teach").status_code == 404
 
 
-def test_three_times_this_was_it_and_it_is_learned(open_page, look):  # noqa: F811
+def test_three_times_this_was_it_and_it_is_learned(open_page, look):
     lessons = Lessons(open_page)
     with lessons.playing():
         tab = look(lessons.page.url)
@@ -91,7 +90,7 @@ def test_three_times_this_was_it_and_it_is_learned(open_page, look):  # noqa: F8
         assert tab.get_by_role("status").nth(1).inner_text().startswith("learned in")
 
 
-def test_a_button_and_a_key_that_are_held_label_the_time_in_which_they_are(open_page, look):  # noqa: F811
+def test_a_button_and_a_key_that_are_held_label_the_time_in_which_they_are(open_page, look):
     lessons = Lessons(open_page)
     lessons.lesson.now = 100.0
     lessons.lesson.name("wave")
@@ -126,7 +125,7 @@ def test_a_button_and_a_key_that_are_held_label_the_time_in_which_they_are(open_
         wait_for(lambda: len(lessons.labels()) == 5)
 
 
-def test_a_countdown_is_large_said_aloud_and_ends_in_an_example(open_page, look):  # noqa: F811
+def test_a_countdown_is_large_said_aloud_and_ends_in_an_example(open_page, look):
     lessons = Lessons(open_page, countdown=2.0)
     lessons.lesson.name("wave")
     with lessons.playing():
@@ -148,7 +147,7 @@ def test_a_countdown_is_large_said_aloud_and_ends_in_an_example(open_page, look)
         wait_for(lambda: lessons.labels() == ["wave", "nothing"])
 
 
-def test_examples_are_relabelled_removed_and_brought_back(open_page, look):  # noqa: F811
+def test_examples_are_relabelled_removed_and_brought_back(open_page, look):
     lessons = Lessons(open_page, pictures=(JPEG,))
     for label in ("wave", "clap"):
         lessons.lesson.now = lessons.teacher.now
@@ -171,7 +170,7 @@ def test_examples_are_relabelled_removed_and_brought_back(open_page, look):  # n
         wait_for(lambda: tab.get_by_label("Label of example 1").input_value() == "wave")
 
 
-def test_a_mistake_is_a_sentence_on_the_page(open_page, look):  # noqa: F811
+def test_a_mistake_is_a_sentence_on_the_page(open_page, look):
     lessons = Lessons(open_page)
     with lessons.playing():
         tab = look(lessons.page.url, allow="422")
@@ -181,7 +180,7 @@ def test_a_mistake_is_a_sentence_on_the_page(open_page, look):  # noqa: F811
         assert tab.get_by_label("New label").input_value() == "quit"  # it is there to be mended
 
 
-def test_a_name_is_text_whatever_it_holds_and_no_width_is_too_small(open_page, look):  # noqa: F811
+def test_a_name_is_text_whatever_it_holds_and_no_width_is_too_small(open_page, look):
     lessons = Lessons(open_page)
     lessons.lesson.now = lessons.teacher.now
     for label in ("<img src=x onerror=x>", "x" * 40, "winken mit der linken Hand", "挨拶"):

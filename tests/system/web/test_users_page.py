@@ -5,7 +5,6 @@ from __future__ import annotations
 from streamrec.web.auth import Access
 from tests.helpers.pages import PASSWORD
 from tests.helpers.roles import accounts
-from tests.system.web.test_browser import browser, look  # noqa: F401
 
 
 def log_in(tab, name: str, password: str) -> None:
@@ -15,7 +14,7 @@ def log_in(tab, name: str, password: str) -> None:
     tab.wait_for_selector(".top nav a")
 
 
-def test_an_admin_adds_a_viewer_who_is_offered_nothing_to_change(open_page, look, tmp_path):  # noqa: F811
+def test_an_admin_adds_a_viewer_who_is_offered_nothing_to_change(open_page, look, tmp_path):
     path, file = tmp_path / "page.access", tmp_path / "cameras.toml"
     path.write_text(accounts("ann")[0].lines())
     path.chmod(0o600)
