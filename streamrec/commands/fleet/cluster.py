@@ -81,6 +81,7 @@ _STORE_BYTES = 80_000_000  # of Ray's object store: no frame goes into it
 _SLOT = 0.001  # of a resource of which each machine has one: so many processes fit
 _CALL_SECONDS = 8.0  # for a save: longer than the ledger waits for its disk
 _START_SECONDS = 180.0
+_PRINTED_SECONDS = 60.0  # for Ray to print that it has started; then it is asked all the same
 _KILLED_SECONDS = 10.0  # for processes that were killed to be gone
 _MESSAGES = 100  # that wait for a head that is away
 _TAKE_OVER_SECONDS = 20.0  # for the history of a head that ends
@@ -259,10 +260,11 @@ def connected(address: str, key: FleetKey, process: RayProcess | None = None) ->
     os.environ["RAY_AUTH_TOKEN"] = key.token
     if process is not None:
         process.include_this_process()
-    ends = time.monotonic() + _START_SECONDS
+    begun = time.monotonic()
+    ends = begun + _START_SECONDS
     while True:
         try:
-            if process is not None and not process.started():
+            if process is not None and not process.started() and time.monotonic() < begun + _PRINTED_SECONDS:
                 raise TimeoutError("Ray has not started on this machine")
             _wait_for_port(address)
             ray.init(
