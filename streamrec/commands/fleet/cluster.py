@@ -102,7 +102,7 @@ scripts.get_ray_client_dependency_error = lambda: "not wanted"  # no server for 
 import ray._private.workers
 from ray._private import parameter
 from streamrec.commands.fleet import workers
-worker = workers.begin(os.path.join(*ray._private.workers.__path__, "default_worker.py"))
+worker = workers.start(os.path.join(*ray._private.workers.__path__, "default_worker.py"))
 parameter.RayParams = functools.partial(parameter.RayParams, worker_path=worker)
 scripts.main()
 """
@@ -611,32 +611,36 @@ class RayLedger(HeadClient):
         return found
 
 
-class _Messages:
-    """Sends messages to the head in a thread of its own, since Ray looks for a head that is away for a minute."""
+class Messages:
+    """Sends messages to the head, each at least once, in a thread of its own: Ray looks for a minute for a head that
+    is away. The newest ones are kept until it is back.
+    """
 
-    def __init__(self) -> None:
-        self._client = HeadClient()
+    def __init__(self, head: HeadClient, pause: float = 1.0) -> None:
+        self._head, self._pause = head, pause
         self._waiting: deque[str] = deque(maxlen=_MESSAGES)
-        self._news = threading.Event()
+        self._changed = threading.Condition()
         threading.Thread(target=self._send, name="messages", daemon=True).start()
 
     def put(self, text: str) -> None:
-        """Never waits; while the head is away the newest ones are kept."""
-        self._waiting.append(text)
-        self._news.set()
+        """Never waits for the head."""
+        with self._changed:
+            self._waiting.append(text)
+            self._changed.notify()
 
     def _send(self) -> None:
-        while self._news.wait():
-            self._news.clear()
-            while self._waiting:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
                 text = self._waiting[0]
-                try:
-                    self._client.call("log", text, seconds=_CALL_SECONDS)
-                except StreamrecError:
-                    time.sleep(1.0)
-                    continue
-                with contextlib.suppress(IndexError, ValueError):  # it was pushed out
-                    self._waiting.remove(text)
+            try:
+                self._head.call("log", text, seconds=_CALL_SECONDS)
+            except Exception:  # whatever it is: it is tried again
+                time.sleep(self._pause)
+                continue
+            with self._changed:
+                if self._waiting[0] is text:  # or it was pushed out
+                    self._waiting.popleft()
 
 
 class _Witness:
@@ -671,7 +675,7 @@ class _GroupActor:
         bind_freely()  # cameras may be on another network than the fleet
         limit_opencv_threads()
         self._machine = os.environ[_MACHINE]
-        self._messages = _Messages()
+        self._messages = Messages(HeadClient())
         self._witness = _Witness(self._machine)
         place = Place(
             machine=self._machine,

@@ -239,7 +239,7 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
             except SettingsError as error:
                 log(str(error))
         if drain and not answers:
-            log("the head does not answer, so no camera has moved: they go on when it is back")
+            log("the head does not answer: cameras that have not moved go on when it is back")
         return 0 if signals.code is None else signals.code
 
 

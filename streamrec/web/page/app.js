@@ -43,7 +43,6 @@ async function route() {
   view = await views[name].show(page, main, what);
   document.title = title ? `${title} · streamrec` : "streamrec";
 }
-addEventListener("hashchange", () => { route().then(() => main.focus({ preventScroll: true })); scrollTo(0, 0); });
 
 // -- announcements
 
@@ -141,5 +140,6 @@ page.showEvent = (event) => showEvent(page, event);
 setInterval(() => view?.tick?.(), 500);
 if (!location.hash && session.teaches) history.replaceState(null, "", "#/teach");
 await live.known; // what a view offers, as the labels of a camera, would be empty before
+addEventListener("hashchange", () => { route().then(() => main.focus({ preventScroll: true })); scrollTo(0, 0); });
 await route();
 update();

@@ -39,7 +39,7 @@ export class Live extends EventTarget {
       if (end.code === NOT_LOGGED_IN) { toLogin(); return; }
       if (was) this.emit("down");
       // Refused before it opened: the session may be over.
-      if (!was && end.code === 1006) fetch("/api/v1/session").then((a) => a.status === 401 && toLogin(), () => this.emit("down"));
+      if (!was && end.code === 1006) fetch("/api/v1/session").then((a) => (a.status === 401 ? toLogin() : this.emit("down")), () => this.emit("down"));
       setTimeout(() => this.open(), this.pause * (0.75 + Math.random() / 2));
       this.pause = Math.min(LONGEST_PAUSE, this.pause * 2);
     };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,16 +15,17 @@ from typing import Any
 
 import pytest
 
+from streamrec.commands.fleet import workers
 from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 
-# As `ray start`: it begins the fork server, and then one worker for each line that it reads.
+# As `ray start`: it starts the fork server, and then one worker for each line that it reads.
 _STARTS = f"""
 import json, os, subprocess, sys
 sys.path.insert(0, {str(ROOT)!r})
 from streamrec.commands.fleet import workers
-worker = workers.begin(sys.argv[1])
+worker = workers.start(sys.argv[1])
 for line in sys.stdin:
     words = [sys.executable, worker, "--number=1", "two words"]
     subprocess.run(words, env={{**os.environ, **json.loads(line)}}, cwd=sys.argv[2])
@@ -35,6 +37,7 @@ if __name__ == "__main__":
         "words": sys.argv, "folder": os.getcwd(), "given": os.environ.get("GIVEN"), "parent": os.getppid(),
         "imported": "onnxruntime" in sys.modules, "ray": "ray" in sys.modules,
         "threads": len(os.listdir("/proc/self/task")), "path": sys.path[0], "reaps": os.system("exit 3"),
+        "address": os.environ["STREAMREC_FLEET_FORKS"], "oom": open("/proc/self/oom_score_adj").read().strip(),
     }), flush=True)
 """
 
@@ -58,7 +61,7 @@ class Starts:
         return dict(json.loads(self.process.stdout.readline()))
 
     def fork_server(self) -> int:
-        """Its process: the first one that was begun."""
+        """Its process: the first one that was started."""
         one, *_ = _until(
             lambda: Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         )
@@ -92,9 +95,10 @@ def test_a_worker_is_forked_with_its_words_environment_folder_and_streams(starts
         assert not worker["ray"]  # Ray reads its environment when it is imported
         assert worker["threads"] == 1
         assert os.waitstatus_to_exitcode(worker["reaps"]) == 3
+        assert worker["oom"] == "1000"  # where memory is short, workers end before what watches over them
 
 
-def test_without_a_fork_server_a_worker_begins_by_itself(starts):
+def test_without_a_fork_server_a_worker_starts_by_itself(starts):
     server = starts.fork_server()
     os.kill(server, signal.SIGKILL)
     worker = starts.worker(GIVEN="here")
@@ -103,8 +107,52 @@ def test_without_a_fork_server_a_worker_begins_by_itself(starts):
     assert not worker["imported"]
 
 
-def test_the_fork_server_ends_with_what_began_it(starts):
-    server = Path(f"/proc/{starts.fork_server()}")
-    assert starts.worker()["imported"]
+def test_more_than_a_message_holds_makes_a_worker_start_by_itself(starts):
+    worker = starts.worker(GIVEN="here", **{f"LONG_{n}": "x" * 100_000 for n in range(5)})
+    assert worker["given"] == "here"
+    assert not worker["imported"]
+    assert starts.worker()["imported"]  # the fork server goes on
+
+
+def test_a_connection_that_says_nothing_holds_up_nobody(starts):
+    address = Path(starts.worker()["address"])
+    assert address.parent.stat().st_mode & 0o777 == 0o700
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.connect(str(address))
+        assert starts.worker()["imported"]
+
+
+def test_a_process_of_another_user_gets_nothing(monkeypatch):
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        assert workers._is_ours(one)
+        monkeypatch.setattr(os, "getuid", lambda: 12_345)
+        assert not workers._is_ours(one)
+
+
+def test_of_a_fork_server_that_stands_still_no_second_worker_comes(monkeypatch, tmp_path):
+    address = str(tmp_path / "forks")
+    monkeypatch.setenv("STREAMREC_FLEET_FORKS", address)
+    monkeypatch.setattr(workers, "_START_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen()
+        assert not workers._forked()  # it becomes the worker itself
+        connection, _ = listener.accept()
+        with connection, pytest.raises(OSError, match="Broken pipe"):
+            connection.send(b"y")
+
+
+def test_the_fork_server_ends_with_what_started_it_and_leaves_no_file(starts):
+    server = starts.fork_server()
+    address = Path(starts.worker()["address"])
     starts.process.kill()
-    _until(lambda: not server.exists() or "(zombie)" in (server / "status").read_text())
+    _until(lambda: not _lives(server))
+    assert not address.parent.exists()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

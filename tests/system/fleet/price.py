@@ -151,7 +151,7 @@ def _watching(fleet: FleetOnOneHost) -> Iterator[tuple[int, Callable[[], float]]
     """`streamrec watch` on the cameras of a fleet: its process, and how many frames it has recognized."""
     code = "from streamrec.commands.process import main; main()"
     words = ["watch", str(fleet.folder / "cameras.toml"), "--history", str(fleet.folder / "w.db"), "--web",
-             "127.0.0.1:0"]  # fmt: skip
+             "127.0.0.1:0", "--max-seconds", "600"]  # fmt: skip
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *words],

@@ -159,9 +159,11 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
         return {(model, camera): kept(tmp_path / "events.db", camera, model) for model, camera in wanted}
 
     fleet.until(lambda: found() == wanted, fleet.head)
-    fleet.command("stop")
-    assert fleet.head.wait() == 0
+    (tmp_path / "cameras.toml").write_text(files)
+    assert fleet.head.wait() == 0, fleet.report()  # all that is left has been read
     assert found() == wanted
+    fleet.machines["west"].end()
+    assert "the head does not answer" in fleet.machines["west"].text
 
 
 def test_while_the_head_is_away_cameras_are_watched_and_what_happens_is_in_the_history_afterwards(
