@@ -174,6 +174,7 @@ def test_the_demos_are_there():
         "motion",
         "own_cnn",
         "qt",
+        "sound",
         "speech",
         "teach",
         "translation",
@@ -579,6 +580,21 @@ def test_the_motion_demo_tells_what_a_phone_does():
     started = [line.split()[-1] for line in said if "ActionStarted" in line]
     assert started[0] == "seated"
     assert "walking" in started
+
+
+# -- sound
+
+
+@pytest.mark.slow
+def test_the_sound_demo_learns_what_it_drew_and_finds_it_in_a_minute(tmp_path, main_here):
+    runs(*commands("sound")[0][1:], cwd=tmp_path)
+    learned = main_here(*commands("sound")[1][1:], "--threads", "1", cwd=tmp_path)
+    assert learned.returncode == 0, learned.stderr
+    lines = runs(*commands("sound")[2][1:], cwd=tmp_path).stdout.splitlines()
+    started = [line.split() for line in lines if "ActionStarted" in line]
+    assert [line[-1] for line in started] == ["bell", "siren", "bell"]
+    for line, true in zip(started, (10.0, 25.0, 40.0), strict=True):
+        assert true < float(line[0]) < true + 1.5
 
 
 # -- speech
