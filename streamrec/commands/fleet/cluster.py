@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -85,7 +86,8 @@ _PRINTED_SECONDS = 60.0  # for Ray to print that it has started; then it is aske
 _KILLED_SECONDS = 10.0  # for processes that were killed to be gone
 _MESSAGES = 100  # that wait for a head that is away
 _TAKE_OVER_SECONDS = 20.0  # for the history of a head that ends
-_OTHER_KEY, _STARTED = "InvalidAuthToken", "Ray runtime started"  # as Ray prints it
+# As Ray prints it.
+_OTHER_KEY, _STARTED = re.compile("InvalidAuthToken|Unauthenticated"), "Ray runtime started"
 _TAKEN = "another cluster uses this port: end it, or give --port"
 # `ray start`, which ends when its standard input is closed: however this process ends, Ray's processes end too.
 _ENDS_WITH_US = """
@@ -208,7 +210,7 @@ class RayProcess:
         """Whether they are up; raises ``SettingsError`` where they have ended, or will not be up."""
         self.check()
         printed = self._printed()
-        if _OTHER_KEY in printed:  # Ray asks again for forty seconds
+        if _OTHER_KEY.search(printed):  # Ray asks again for forty seconds
             raise SettingsError(_in_words(printed, self._log))
         return _STARTED in printed
 
@@ -242,7 +244,7 @@ def _in_words(text: str, log: Path) -> str:
             "this machine has another version of Ray or Python than the head: install the same there and here "
             "(`python --version`, `pip show ray`)"
         )
-    if _OTHER_KEY in text:
+    if _OTHER_KEY.search(text):
         return "the head has another key: copy the key file of the head to this machine"
     if "already running" in text.lower() or "address already in use" in text.lower():
         return _TAKEN

@@ -8,14 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamrec.commands.fleet import workers
+from tests.helpers.pages import wait_for
 from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
@@ -62,18 +62,11 @@ class Starts:
 
     def fork_server(self) -> int:
         """Its process: the first one that was started."""
-        one, *_ = _until(
-            lambda: Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        one, *_ = wait_for(
+            lambda: Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split(),
+            60.0,
         )
         return int(one)
-
-
-def _until(condition: Callable[[], Any]) -> Any:
-    ends = time.monotonic() + 60.0
-    while not (found := condition()):
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-    return found
 
 
 @pytest.fixture
@@ -147,7 +140,7 @@ def test_the_fork_server_ends_with_what_started_it_and_leaves_no_file(starts):
     server = starts.fork_server()
     address = Path(starts.worker()["address"])
     starts.process.kill()
-    _until(lambda: not _lives(server))
+    wait_for(lambda: not _lives(server), 60.0)
     assert not address.parent.exists()
 
 
