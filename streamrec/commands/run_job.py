@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,8 @@ class RunJob:
             played = results(
                 source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
             )
+            # Before the outputs: a signal may come between two results, and the source reports its end to them.
+            stack.enter_context(closing(played))
             kept = self.save is not None or self.also is not None or self.after.keeps_pictures
             # Of readings and sound, which have no picture; a file may be read much faster than it is watched.
             plots = Plots(lambda _: source.sense, pause=0.0 if kept or paced else EVERY)

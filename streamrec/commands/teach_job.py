@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -102,23 +102,24 @@ class TeachJob:
         source.on_health = opened.on_health
         if lesson.examples:
             log(f"{printable(str(self.examples))}: {_counted(lesson)}")
-        for result in polled(self.teacher.results(source), source.interrupt):
-            if result is not None:
-                for event in result.events:
-                    log(f"{clock(event.timestamp)}  {describe(event)}")
-            if result is not None and not result.repeated:
-                lesson.step(result)
-                shown = plots.pictured(result) if opened.faces else result
-                for face in opened.faces:
-                    face.write(shown)
-            else:
-                for face in opened.faces:
-                    face.listen()
-            opened.press_spoken(keys)
-            if lines is not None:
-                lines.step()
-            if keys.done or (lines is not None and (lines.done or (lines.ended and not opened.faces))):
-                return
+        with closing(polled(self.teacher.results(source), source.interrupt)) as polls:
+            for result in polls:
+                if result is not None:
+                    for event in result.events:
+                        log(f"{clock(event.timestamp)}  {describe(event)}")
+                if result is not None and not result.repeated:
+                    lesson.step(result)
+                    shown = plots.pictured(result) if opened.faces else result
+                    for face in opened.faces:
+                        face.write(shown)
+                else:
+                    for face in opened.faces:
+                        face.listen()
+                opened.press_spoken(keys)
+                if lines is not None:
+                    lines.step()
+                if keys.done or (lines is not None and (lines.done or (lines.ended and not opened.faces))):
+                    return
         log(f"{source.name}: that was the last picture")
         while lines is not None and not lines.done and not lines.ended:
             lines.step(wait=_LINE_WAIT, final=True)
@@ -162,7 +163,7 @@ def _counted(lesson: Lesson) -> str:
 
 def polled(
     results: Generator[Result], interrupt: Callable[[], object], every: float = _POLL
-) -> Iterator[Result | None]:
+) -> Generator[Result | None]:
     """The results, made in a thread of their own; None where ``every`` seconds have passed without one.
 
     So keys arrive while a frame is recognized, and also while a camera is silent.

@@ -10,7 +10,7 @@ import pytest
 from streamrec import Frame, Recognizer, Source
 from streamrec.commands.run_job import RunJob
 from streamrec.errors import SinkError
-from streamrec.sources.health import OVER, set_state
+from streamrec.sources.health import LEFT, OVER, set_state
 from streamrec.types import SourceState
 from tests.helpers.checks import moving
 
@@ -25,11 +25,15 @@ class Camera(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         set_state(self, SourceState.connecting)
-        for frame in moving(10):
-            if frame.index == 5:
-                set_state(self, SourceState.reconnecting, "the line was cut")
-            set_state(self, SourceState.live)
-            yield frame
+        try:
+            for frame in moving(10):
+                if frame.index == 5:
+                    set_state(self, SourceState.reconnecting, "the line was cut")
+                set_state(self, SourceState.live)
+                yield frame
+        except GeneratorExit:
+            set_state(self, SourceState.ended, LEFT)
+            raise
         set_state(self, SourceState.ended, self.why)
 
 
@@ -40,6 +44,11 @@ def recognizer(tiny_file) -> Recognizer:
 
 def played(recognizer: Recognizer, why: str = OVER, **more) -> None:
     RunJob(source=Camera(why), recognizer=recognizer, model="tiny", **{"show": False} | more).run()
+
+
+def states_in(path) -> list[str]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line["state"] for line in lines if line["type"] == "state"]
 
 
 def test_it_begins_with_who_watches_what_and_ends_with_a_summary(recognizer, capsys):
@@ -64,9 +73,20 @@ def test_an_end_is_told_where_it_has_a_reason(recognizer, capsys, why, told):
 def test_states_are_written_beside_what_is_recognized(recognizer, tmp_path):
     played(recognizer, "it is cut off", jsonl=str(tmp_path / "door.jsonl"))
     lines = [json.loads(line) for line in (tmp_path / "door.jsonl").read_text().splitlines()]
-    states = [line["state"] for line in lines if line["type"] == "state"]
-    assert states == ["connecting", "live", "reconnecting", "live", "ended"]
+    assert states_in(tmp_path / "door.jsonl") == ["connecting", "live", "reconnecting", "live", "ended"]
     assert sum(line["type"] == "prediction" for line in lines) == 10
+
+
+def test_the_end_is_written_also_where_a_signal_comes_between_two_results(recognizer, tmp_path):
+    def end(result) -> None:
+        if result.frame.index == 2:
+            raise KeyboardInterrupt
+
+    # What is raised keeps the loop's variables alive, as it does until the command has ended.
+    with pytest.raises(KeyboardInterrupt):
+        played(recognizer, jsonl=str(tmp_path / "door.jsonl"), also=end)
+    states = states_in(tmp_path / "door.jsonl")
+    assert (states[:2], states[-1]) == (["connecting", "live"], "ended")
 
 
 def test_each_result_goes_to_who_asked_for_it(recognizer):

@@ -18,7 +18,7 @@ FPS = 10.0
 
 def seen(at: float, *, age: float = 0.1, whole: bool = True, taken: float | None = None) -> Seen:
     taken = at - age if taken is None else taken
-    return Seen(at, int(taken * FPS), taken, whole, (320, 240))
+    return Seen(at, round(taken * FPS), taken, whole, (320, 240))
 
 
 def steady(since: float, until: float, **more: float) -> list[Seen]:
@@ -108,6 +108,17 @@ def test_lost_are_the_pictures_that_could_have_come() -> None:
     late = a_trial(seen=held_back + steady(18.1, 20.0))
     assert late.lost == pytest.approx(0, abs=2)
     assert late.late == pytest.approx(19, abs=2)
+
+
+def test_skipped_are_the_pictures_of_the_cameras_count_that_never_came() -> None:
+    all_of_them = steady(5, 20.0)
+    assert a_trial(silent=False, seen=all_of_them).skipped == 0
+    slow = [replace(one, number=number) for number, one in enumerate(all_of_them[::3])]  # a busy camera
+    assert a_trial(silent=False, seen=slow).skipped == 0
+    assert a_trial(silent=False, seen=[*steady(5, 12), *steady(13, 20.0)]).skipped == pytest.approx(9, abs=1)
+    torn = [replace(one, whole=one.number != 120) for one in all_of_them]
+    assert a_trial(silent=False, seen=torn).skipped == 1
+    assert a_trial(silent=False, seen=steady(5, 9)).skipped == 0
 
 
 def picture_of(number: int = 12, *, said: int | None = None) -> np.ndarray:

@@ -128,6 +128,16 @@ class Trial:
         return max(0, round(made) - len(self._in_window))
 
     @property
+    def skipped(self) -> int:
+        """Pictures of that time, by the camera's own count, that never came whole between two that did.
+
+        Other than ``lost`` it does not depend on the rate that a camera has on a busy machine, but it knows nothing
+        of a time without a connection, in which the camera makes no pictures.
+        """
+        numbers = {seen.number for seen in self._in_window if seen.number is not None}
+        return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
+
+    @property
     def late(self) -> int | None:
         """Pictures of the same time that came, but when they were old; None: it never came back."""
         if self.recovered is None:
