@@ -75,7 +75,7 @@ class FakeTeacher:
         self.examples_[id] = replace(self.examples_[id], label=label)
 
     def fit(self) -> Any:
-        assert self.gate.wait(10)
+        assert self.gate.wait(60.0)
         if self.refuses:
             raise StreamrecError(self.refuses)
         labels = tuple(example.label for example in self.examples)

@@ -61,9 +61,9 @@ class FrigateServer:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        self._thread.join(10)
+        self._thread.join(60.0)
 
-    def wait(self, count: int, seconds: float = 20.0) -> list[tuple[str, str, Any, int]]:
+    def wait(self, count: int, seconds: float = 60.0) -> list[tuple[str, str, Any, int]]:
         """The requests, when there are so many."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.requests) >= count, seconds), self.requests

@@ -47,9 +47,9 @@ class ModelServer:
         self.let_go.set()
         self.server.shutdown()
         self.server.server_close()
-        self._thread.join(10)
+        self._thread.join(60.0)
 
-    def wait(self, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
+    def wait(self, count: int, seconds: float = 60.0) -> list[dict[str, Any]]:
         """The questions, when there are so many."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.questions) >= count, seconds), self.wrong

@@ -37,14 +37,14 @@ class House:
             self.history.record(Result(frame, _NOTHING, (event,)), "fight")
         self.receiver.notify(None)
 
-    def is_empty(self, seconds: float = 20.0) -> bool:
+    def is_empty(self, seconds: float = 60.0) -> bool:
         """Whether nothing waits any more, after so many seconds at most."""
         ends = time.monotonic() + seconds
         while self.history.waiting(self.settings.receiver) and time.monotonic() < ends:
             time.sleep(0.02)
         return not self.history.waiting(self.settings.receiver)
 
-    def wait_for_log(self, seconds: float = 20.0) -> str:
+    def wait_for_log(self, seconds: float = 60.0) -> str:
         """The first message, when there is one."""
         ends = time.monotonic() + seconds
         while not self.log and time.monotonic() < ends:

@@ -67,7 +67,7 @@ class NtfyServer(ThreadingHTTPServer):
         """What a subscriber's phone shows: by sequence id, the newest."""
         return {one.sequence_id: one for one in self.messages}
 
-    def wait(self, count: int, seconds: float = 30.0) -> list[Published]:
+    def wait(self, count: int, seconds: float = 60.0) -> list[Published]:
         """The messages, when there are so many."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.messages) >= count, seconds), self.messages
@@ -181,4 +181,4 @@ def ntfy_server() -> Iterator[NtfyServer]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60.0)

@@ -191,7 +191,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         server.stop()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Until it is true; its value."""
     ends = time.monotonic() + seconds
     while not (value := condition()):

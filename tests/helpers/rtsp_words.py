@@ -72,4 +72,4 @@ def talking(answer: Answer) -> Iterator[Talker]:
             yield talker
         finally:
             over.set()
-            thread.join(5)
+            thread.join(60.0)

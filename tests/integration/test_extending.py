@@ -162,7 +162,7 @@ def test_a_receiver_is_a_file_and_a_call_of_register(monkeypatch, tmp_path):
         dispatcher.camera("door", actions=("wave",))
         dispatcher.write(a_result(ActionStarted("wave", 0.0, 0.9, "door")))
         dispatcher.settle()
-        assert Pager.came.wait(10)
+        assert Pager.came.wait(60.0)
     assert ("17", "wave") in Pager.sent
 
 

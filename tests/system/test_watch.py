@@ -139,7 +139,7 @@ class Watching:
     def finish(self) -> None:
         self.process.wait(60)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60.0)
         while not self._new.empty():
             self.lines.append(self._new.get())
 
@@ -647,7 +647,7 @@ class TestTerminal:
             finally:
                 process.kill()
                 os.close(screen)
-            assert process.wait(10) == 0
+            assert process.wait(60.0) == 0
         text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
         assert re.search(r"camera +state +label +fps +dropped", text)
         assert re.search(r"door +live +wave +\d+ % +\d+\.\d +\d+", text)

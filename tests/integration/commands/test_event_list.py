@@ -109,7 +109,7 @@ def test_what_happens_is_followed(folder):
                 assert (line["ended"] is None) == isinstance(event, ActionStarted)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60.0)
         process.stdout.close()
 
 

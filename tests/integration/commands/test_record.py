@@ -544,7 +544,7 @@ main()
         os.write(self._own, keys.encode())
         time.sleep(0.2)  # two frames: so that keys come one by one
 
-    def wait_for(self, what: str, seconds: float = 30.0) -> None:
+    def wait_for(self, what: str, seconds: float = 60.0) -> None:
         import select
 
         deadline = time.monotonic() + seconds

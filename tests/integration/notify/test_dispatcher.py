@@ -392,7 +392,7 @@ def test_kills_at_random_moments_take_back_nothing_that_was_told(tmp_path):
                 process.wait(30)
             finally:
                 process.kill()
-                process.wait(10)
+                process.wait(60.0)
                 assert "Traceback" not in process.stderr.read()
                 process.stderr.close()
         receiver_name = WebhookSettings(url="http://127.0.0.1/").receiver

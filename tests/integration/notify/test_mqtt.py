@@ -73,7 +73,7 @@ def broker(folder: Path, port: int, *, login: bool = False, tls: bool = False) -
         yield
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60.0)
 
 
 def listens(port: int) -> bool:
@@ -115,7 +115,7 @@ class Listener:
             self.came.append((message.topic, payload))
             self._changed.notify_all()
 
-    def wait(self, found: Callable[[], object], seconds: float = 30.0) -> None:
+    def wait(self, found: Callable[[], object], seconds: float = 60.0) -> None:
         with self._changed:
             assert self._changed.wait_for(found, seconds), self.so
 
@@ -170,13 +170,13 @@ class House:
         for announcement in self.history.record(Result(frame, said, (event,)), "fight"):
             self.mqtt.notify(announcement)
 
-    def wait_told(self, text: str, seconds: float = 20.0) -> None:
+    def wait_told(self, text: str, seconds: float = 60.0) -> None:
         ends = time.monotonic() + seconds
         while not any(text in told for told in self.told) and time.monotonic() < ends:
             time.sleep(0.02)
         assert any(text in told for told in self.told), self.told
 
-    def wait_empty(self, seconds: float = 20.0) -> None:
+    def wait_empty(self, seconds: float = 60.0) -> None:
         ends = time.monotonic() + seconds
         while self.history.waiting(RECEIVER) and time.monotonic() < ends:
             time.sleep(0.02)
@@ -446,6 +446,8 @@ def drops(connection: socket.socket) -> None:
 def test_a_broker_that_misbehaves_is_told_once_and_when_it_works_again(
     tmp_path, house, monkeypatch, behave, says
 ):
+    if "no answer" not in says:  # a busy machine may take long to answer at all
+        monkeypatch.setattr(rooms, "_ANSWER_SECONDS", 60.0)
     monkeypatch.setattr(rooms, "_CONFIRM_SECONDS", 0.5)
     monkeypatch.setattr(failures, "_LONGEST_STEADY", 1.0)
 

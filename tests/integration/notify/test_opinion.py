@@ -84,7 +84,7 @@ class House:
             60, at25=ActionStarted("fight", began, 0.8), at45=ActionEnded("fight", began + 2.0, began, 0.9)
         )
 
-    def opinion(self, seconds: float = 20.0) -> Entry:
+    def opinion(self, seconds: float = 60.0) -> Entry:
         """The newest event, when it has an opinion."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:

@@ -93,7 +93,7 @@ class Receiver:
 
         return Handler
 
-    def wait(self, count: int, seconds: float = 20.0) -> list[dict]:
+    def wait(self, count: int, seconds: float = 60.0) -> list[dict]:
         """The bodies, when there are so many."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.got) >= count, seconds), len(self.got)
@@ -103,7 +103,7 @@ class Receiver:
         self.let_go.set()
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(10)
+        self.thread.join(60.0)
 
 
 @contextlib.contextmanager
@@ -135,7 +135,7 @@ class House:
             self.history.record(Result(frame, said, tuple(replace(event, model=one) for one in models)))
         self.hook.wake()
 
-    def is_empty(self, seconds: float = 10.0) -> bool:
+    def is_empty(self, seconds: float = 60.0) -> bool:
         ends = time.monotonic() + seconds
         while self.history.waiting(self.settings.receiver) and time.monotonic() < ends:
             time.sleep(0.02)
@@ -333,7 +333,7 @@ def test_what_is_no_http_is_told_in_words(house, answer, says):
         threading.Thread(target=serve, daemon=True).start()
         one = house(server.getsockname()[1])
         one.happen(1)
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60.0
         while not one.told and time.monotonic() < ends:
             time.sleep(0.02)
     assert says in one.told[0]
@@ -523,7 +523,7 @@ def test_https_is_spoken_with_whom_is_trusted_alone(house, tmp_path):
         one.close()
         two = house(receiver.port, url=f"https://localhost:{receiver.port}/")
         two.happen(2)
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60.0
         while not two.told and time.monotonic() < ends:
             time.sleep(0.02)
         assert len(receiver.got) == 2

@@ -31,7 +31,7 @@ def result_of(number: int, camera: str = "door", fps: float = 10.0, shade: int |
     return Result(Frame(image, number, number / fps, source=camera), prediction)
 
 
-def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < ends, "it did not come"

@@ -355,7 +355,7 @@ def test_a_browser_plays_the_video_to_its_end(tmp_path, ending):
         browser.wait(30)
         server.shutdown()
         server.server_close()
-        serving.join(10)
+        serving.join(60.0)
     ready, width, height, duration, played = (float(word) for word in told[0].split(","))
     assert ready >= 2 and (width, height) == (320, 240)
     assert duration == pytest.approx(2.0, abs=0.05) and played == pytest.approx(duration, abs=0.05)

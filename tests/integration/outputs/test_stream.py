@@ -75,7 +75,7 @@ def frames_of(address: str, count: int) -> list[av.VideoFrame]:
             time.sleep(0.2)
 
 
-def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < ends, "it did not come"
@@ -225,7 +225,7 @@ def answering_by_tls(folder: Path, *, also: str) -> Iterator[tuple[int, Path]]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listener.getsockname()[1], certificate
-    thread.join(10.0)
+    thread.join(60.0)
 
 
 def test_rtsps_publishes_to_a_server_whose_certificate_is_trusted(tmp_path):

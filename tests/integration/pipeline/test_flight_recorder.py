@@ -346,7 +346,7 @@ def test_it_is_replayed_from_the_command_line_also_after_a_kill(tmp_path):
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60.0)
     done = forked.run([*run, "replay", "flight"], capture_output=True, text=True, timeout=120, **where)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"\d\d+ frames in \d+ steps done again\nthe same, bit for bit\n", done.stdout)

@@ -19,7 +19,7 @@ def test_waiting_costs_no_processor_time():
     reader.start()
     time.sleep(0.5)
     buffer.close()
-    reader.join(5)
+    reader.join(60.0)
     assert used[0] < 0.05
 
 
@@ -36,7 +36,7 @@ def test_a_reader_that_found_nothing_waits_for_a_run_and_then_takes_all_of_it():
     wait_until(lambda: read == [0, 1, 2, 3])
     buffer.put(4)
     buffer.close()  # what is there is read, however little
-    reader.join(5)
+    reader.join(60.0)
     assert read == [0, 1, 2, 3, 4]
 
 
@@ -56,7 +56,7 @@ def test_a_writer_that_found_no_room_waits_for_room_for_a_run():
     time.sleep(0.05)
     assert len(written) == 4
     assert buffer.take() == 1
-    writer.join(5)
+    writer.join(60.0)
     assert len(written) == 6
 
 

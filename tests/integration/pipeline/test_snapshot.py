@@ -49,7 +49,7 @@ def watched(
         camera = watcher.add("door", source or world(), count=RecurrenceSettings(), resume=resume, **more)
         camera.placed(PLACES)
         while steps is None or len(results) < steps:
-            found = watcher.step(5.0)
+            found = watcher.step(60.0)
             if not found:
                 break
             results += found
@@ -111,7 +111,7 @@ def read(model: str, steps: int | None = None, after: bytes | None = None) -> tu
         channels = Recognizer.load("motion").config.transform.channels
         camera = watcher.add("pocket", RowSource(rows.tolist(), channels=channels, fps=50.0), resume=resume)
         assert after is None or camera.resumed is not None
-        while (steps is None or len(results) < steps) and (found := watcher.step(5.0)):
+        while (steps is None or len(results) < steps) and (found := watcher.step(60.0)):
             results += found
         return results, PACKER.pack(camera.snapshot())
 
@@ -161,12 +161,12 @@ def moved(away: float) -> tuple[Frame, Frame]:
     recognizer = Recognizer.load("synthetic")
     with Watcher(recognizer) as watcher:
         camera = watcher.add("door", Live())
-        (first,) = watcher.step(5.0)
+        (first,) = watcher.step(60.0)
         snapshot = camera.snapshot()
     assert snapshot is not None
     with Watcher(recognizer) as watcher:
         watcher.add("door", Live(), resume=replace(snapshot, captured=time.time() - away))
-        (second,) = watcher.step(5.0)
+        (second,) = watcher.step(60.0)
     return first.frame, second.frame
 
 
@@ -188,12 +188,12 @@ def test_an_event_that_ran_ends_with_the_last_frame_where_the_camera_was_away_fo
     with Watcher(recognizer, batch=1) as watcher:
         camera = watcher.add("door", world())
         while not any(one.events for one in results):
-            results += watcher.step(5.0)
+            results += watcher.step(60.0)
         snapshot = PACKER.pack(camera.snapshot())
     left: CameraSnapshot = PACKER.unpack(snapshot)
     with Watcher(recognizer) as watcher:
         watcher.add("door", Live(), resume=replace(left, captured=time.time() - 3600))
-        (first,) = watcher.step(5.0)
+        (first,) = watcher.step(60.0)
     (ended,) = first.events
     assert ended.label == results[-1].events[0].label and ended.timestamp == results[-1].frame.timestamp
 
@@ -203,7 +203,7 @@ def test_a_snapshot_of_another_model_is_left():
     with Watcher(Recognizer.load("workout")) as watcher:
         camera = watcher.add("door", world(), resume=PACKER.unpack(snapshot))
         assert camera.resumed is None
-        (result, *_) = watcher.step(5.0)
+        (result, *_) = watcher.step(60.0)
     assert result.frame.index == 0
 
 

@@ -320,7 +320,7 @@ class TestStreamRecognizer:
                 target=lambda f=frame: said.append(recognize(f.image, f.timestamp).probabilities)
             )
             thread.start()
-            thread.join(10)
+            thread.join(60.0)
         assert (np.stack(said) == run(tiny, frames)[0]).all()
 
     def test_every_kind_of_picture_is_understood(self, tiny):

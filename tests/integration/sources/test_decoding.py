@@ -384,7 +384,7 @@ def test_a_pipe_is_read_and_a_data_set_does_not_wait_for_one(film, tmp_path):
     writer = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()), daemon=True)
     writer.start()
     frames = list(open_source(pipe))
-    writer.join(10)
+    writer.join(60.0)
     assert [frame.timestamp for frame in frames] == pytest.approx([n / 25 for n in range(20)], abs=1e-3)
     [(_, error)] = decode_clips([Clip(pipe, "idle", "me")], Transform(), ("idle",))
     assert "is a pipe" in str(error)
@@ -401,7 +401,7 @@ def test_a_pipe_without_a_writer_is_left_at_once(tmp_path):
     while source._file._data is None:
         reader.join(0.01)
     source.interrupt()
-    reader.join(10)
+    reader.join(60.0)
     assert not reader.is_alive()
     assert frames == []
 

@@ -162,7 +162,7 @@ def test_a_silent_server_blocks_no_interrupt(film):
         while not came and time.monotonic() < until:
             time.sleep(0.01)
         source.interrupt()
-        reader.join(10.0)
+        reader.join(60.0)
         assert not reader.is_alive()
         assert came
         assert amiss(source) is None  # nobody reads it any more: that is no fault of the file
@@ -183,7 +183,7 @@ def test_a_server_that_never_answers_blocks_no_interrupt():
         asking.join(0.2)
         assert asking.is_alive()
         remote.interrupt()
-        asking.join(10.0)
+        asking.join(60.0)
         assert ended
 
 

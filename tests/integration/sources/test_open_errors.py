@@ -127,7 +127,7 @@ def test_an_unexpected_error_is_reported_without_its_own_message(error):
 
     condition = threading.Condition()
     reader = ReaderThread(read, condition, name="x", opening=1.0)
-    reader.thread.join(5)
+    reader.thread.join(60.0)
     assert reader.ended is not None
     assert reader.ended.reason == why_lost(error)
     assert str(error) not in reader.ended.reason or not str(error)

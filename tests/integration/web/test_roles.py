@@ -84,7 +84,7 @@ def test_no_message_to_a_viewer_of_one_camera_is_of_another(page):
     seen, pictures = [], 0
     with connect(f"ws://{page.host}/api/v1/live", additional_headers=headers, max_size=None) as socket:
         socket.send(json.dumps({"want": {"door": 320, HIDDEN: 320}}))
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60.0
         while pictures < 3 and time.monotonic() < ends:
             for actor in page.actors.values():
                 actor.start()

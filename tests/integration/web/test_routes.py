@@ -67,7 +67,7 @@ class Looking:
     def close(self) -> None:
         self._stack.close()
 
-    def next(self, kind: str, seconds: float = 5.0):
+    def next(self, kind: str, seconds: float = 60.0):
         """The next message of a type; "pictures" are the binary ones."""
         ends = time.monotonic() + seconds
         while True:
@@ -397,7 +397,7 @@ class TestOddNames:
             for actor in page.actors.values():
                 actor.show()
                 actor.start("wave")
-            got, ends = set(), time.monotonic() + 10
+            got, ends = set(), time.monotonic() + 60.0
             while len(got) < len(small) and time.monotonic() < ends:
                 got |= {name for name, *_ in looking.next("pictures")}
                 looking.say(got=1)

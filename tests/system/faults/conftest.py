@@ -34,7 +34,7 @@ def threads() -> set[threading.Thread]:
 def nothing_is_left_behind() -> Iterator[None]:
     before = children(), threads()
     yield
-    until = time.monotonic() + 5.0
+    until = time.monotonic() + 60.0
     while time.monotonic() < until and (children() - before[0] or threads() - before[1]):
         time.sleep(0.05)
     assert threads() <= before[1]

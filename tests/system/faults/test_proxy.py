@@ -49,7 +49,7 @@ class Echo:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for thread in self.threads:
-            thread.join(5)
+            thread.join(60.0)
 
 
 def framed(number: int, size: int = 100) -> bytes:

@@ -81,7 +81,7 @@ class Eyes:
     def stop(self) -> None:
         self._over.set()
         if self._thread.is_alive():
-            self._thread.join(10.0)
+            self._thread.join(60.0)
 
     def _run(self) -> None:
         while not self._over.wait(TICK):

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from streamrec import ActionEnded, Recognizer, open_models, open_source, results
+from streamrec import ActionEnded, Recognizer, open_source, results
 from streamrec.evaluation.bench import make_video
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.store import History
 from streamrec.types import Result
+from tests.helpers.arriving_files import ArrivingFiles, arriving
 from tests.helpers.fleet_processes import (
     FleetOnOneHost,
     Process,
@@ -43,8 +44,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-# The second model makes each frame take long enough for faults to come in the middle of a file.
-FILE = '[[camera]]\nname = "file {n}"\naddress = "{video}"\nmodels = ["synthetic", "fight"]\n'
+FILE = '[[camera]]\nname = "file {n}"\naddress = "{video}"\nmodel = "synthetic"\n'
 LIVE = '[[camera]]\nname = "live {n}"\naddress = "synthetic:{n}"\nmodel = "synthetic"\n'
 
 
@@ -62,9 +62,9 @@ def kept(path: Path, camera: str, model: str = "synthetic") -> list[tuple]:
 
 def expected(video: Path) -> list[tuple]:
     """The events of a file that is read without a fault."""
-    recognizers = open_models(["synthetic", "fight"])
-    source = open_source(video, size=recognizers.straight)  # as cameras.toml has it
-    return ended(results(source, Recognizer.load("synthetic")))
+    recognizer = Recognizer.load("synthetic")
+    source = open_source(video, size=recognizer.straight)  # as cameras.toml has it
+    return ended(results(source, recognizer))
 
 
 def ended(found: Iterable[Result]) -> list[tuple]:
@@ -75,6 +75,11 @@ def ended(found: Iterable[Result]) -> list[tuple]:
         for one in result.events
         if isinstance(one, ActionEnded)
     )
+
+
+def walked(phone: Path) -> list[tuple]:
+    """The events of a table of readings."""
+    return ended(results(open_source(phone), Recognizer.load("motion")))
 
 
 def spoken(party: Path) -> list[tuple]:
@@ -122,19 +127,45 @@ def fleets(tmp_path: Path) -> Iterator[Callable[[str], FleetOnOneHost]]:
         fleet.close()
 
 
-def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies(fleets, tmp_path):
+@pytest.fixture
+def arrivals() -> Iterator[Callable[..., ArrivingFiles]]:
+    with contextlib.ExitStack() as stack:
+        yield lambda **files: stack.enter_context(arriving(**files))
+
+
+def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies(fleets, arrivals, tmp_path):
     video = make_video(tmp_path / "long.mp4", (160, 120), 600, 10.0, seed=1)
     phone = table(tmp_path / "phone.csv", 600.0)
     pictures = [frame.image for frame in open_source(video)]
     party = write_media(
         tmp_path / "party.mp4", vowels(16_000, 60), 16_000, codec="aac", pictures=pictures, fps=10
     )
-    files = "".join(FILE.format(n=n, video=video) for n in range(2))
+    wanted = {("synthetic", f"file {n}"): expected(video) for n in range(2)}
+    wanted |= {("motion", "phone"): walked(phone), ("digits", "party"): spoken(party)}
+    assert all(len(events) > 5 for events in wanted.values())
+    arrived = arrivals(long=video)
+    files = "".join(FILE.format(n=n, video=arrived.address("long")) for n in range(2))
     # With a camera that never ends the fleet does not end with its files, however soon they have been read.
     fleet = fleets(files + LISTENS.format(party=party) + READS.format(phone=phone) + LIVE.format(n=1))
+
+    def found() -> dict[tuple[str, str], list[tuple]]:
+        return {(model, camera): kept(tmp_path / "events.db", camera, model) for model, camera in wanted}
+
+    def read_on(share: float) -> None:
+        """Read so much of the videos, which ends some events."""
+        before = found()
+        arrived.allow(share)
+        fleet.until(
+            lambda: all(
+                len(events) > len(before[one]) for one, events in found().items() if "file" in one[1]
+            ),
+            fleet.head,
+        )
+
     fleet.begin()
     fleet.joined("north")
     fleet.until(fleet.moved_to("north"))
+    read_on(0.25)
     fleet.joined("south")
     if ports_can_be_bound():
         places = [place for _, place in listening(fleet.pids)]
@@ -142,22 +173,14 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
         assert not any(is_on_all_interfaces(place) for place in places)
     fleet.command("drain", "north")
     fleet.until(fleet.moved_to("south"))
+    read_on(0.5)
     fleet.machines["north"].end()
     fleet.joined("west")
     kill_machine(fleet.machines["south"])
     fleet.until(fleet.moved_to("west"))
+    read_on(0.75)
     os.kill(process_of(fleet, fleet.head, "HeadActor"), signal.SIGKILL)
-    moving = ended(results(open_source(phone), Recognizer.load("motion")))
-    wanted = {
-        **{("synthetic", f"file {n}"): expected(video) for n in range(2)},
-        ("motion", "phone"): moving,
-        ("digits", "party"): spoken(party),
-    }
-    assert all(len(events) > 5 for events in wanted.values())
-
-    def found() -> dict[tuple[str, str], list[tuple]]:
-        return {(model, camera): kept(tmp_path / "events.db", camera, model) for model, camera in wanted}
-
+    arrived.allow(1.0)
     fleet.until(lambda: found() == wanted, fleet.head)
     (tmp_path / "cameras.toml").write_text(files)
     assert fleet.head.wait() == 0, fleet.report()  # all that is left has been read

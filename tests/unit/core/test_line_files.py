@@ -145,12 +145,12 @@ def test_what_is_lost_is_logged_before_a_write_that_never_returns():
 
     file = BackgroundLineFile(Stopped(io.StringIO(), "out"), log=logged.append, room=2, patience=0.0)
     file.write("0\n")
-    assert begun.wait(10.0)
+    assert begun.wait(60.0)
     for number in range(1, 5):
         file.write(f"{number}\n")  # room for one
     begun.clear()
     first.set()
-    assert begun.wait(10.0)
+    assert begun.wait(60.0)
     assert logged == ["out was read too slowly: 3 lines were lost"]
     never.set()
     file.close()

@@ -283,7 +283,7 @@ class TestCameras:
         step = listener.recognizer.step
 
         def slow(frame, state):
-            release.wait(10)
+            release.wait(60.0)
             return step(frame, state)
 
         listener.recognizer.step = slow

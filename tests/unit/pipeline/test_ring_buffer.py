@@ -19,7 +19,7 @@ def writing(buffer: RingBuffer, count: int) -> Iterator[None]:
     writer = threading.Thread(target=write)
     writer.start()
     yield
-    writer.join(5)
+    writer.join(60.0)
 
 
 def test_a_full_live_buffer_forgets_its_oldest_and_counts_it():
@@ -62,7 +62,7 @@ def test_closing_frees_a_writer_that_waits():
     writer = threading.Thread(target=lambda: answers.append(buffer.put(1)))
     writer.start()
     buffer.close()
-    writer.join(5)
+    writer.join(60.0)
     assert answers == [False]
 
 
@@ -72,7 +72,7 @@ def test_closing_frees_a_reader_that_waits():
     reader = threading.Thread(target=lambda: seen.append(list(buffer)))
     reader.start()
     buffer.close()
-    reader.join(5)
+    reader.join(60.0)
     assert seen == [[]]
 
 

@@ -35,7 +35,7 @@ class FloodedClient:
         self._ended.set()
 
     def loop_stop(self) -> None:
-        self.thread.join(5.0)
+        self.thread.join(60.0)
         assert not self.thread.is_alive()
 
 

@@ -341,7 +341,7 @@ def locked(path: Path):
         other.execute("ROLLBACK")
 
 
-def wait_for(done, seconds: float = 20.0) -> None:
+def wait_for(done, seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not done() and time.monotonic() < ends:
         time.sleep(0.01)
@@ -728,7 +728,7 @@ def test_a_kill_at_any_moment_loses_no_event_that_was_announced(tmp_path):
         process.send_signal(signal.SIGKILL)
         announced += [line.strip() for line in process.stdout if line.endswith("\n")]
         process.stdout.close()
-        process.wait(10)
+        process.wait(60.0)
     with History(path, receivers=("hook",)) as history:
         kept = {entry.id: entry for entry in history.pages()}
         waiting = {message.id for message in history.waiting("hook", limit=10**9)}

@@ -98,7 +98,7 @@ def test_the_live_state_writes_its_own_history_and_waits_for_no_reader():
     with live.history._database._lock:  # a reader that takes its time
         live.write(result_of(0.0, ActionStarted("wave", 0.0, 0.8)))
         live.write(result_of(2.0, ActionEnded("wave", 2.0, 0.0, 0.9)))
-    assert ended.wait(5.0)
+    assert ended.wait(60.0)
     assert [entry.ended is None for entry in entries] == [True, False]
     assert live.history.query()[0].id == entries[0].id
     assert live.counts == {("door", "wave"): 1}
