@@ -25,6 +25,7 @@ from streamrec.outputs.sink import Background, Callback, Latest, Sink, as_sink
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
+from tests.helpers.browsers import CHROMIUM
 from tests.helpers.paths import ROOT
 
 
@@ -295,7 +296,6 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path, monkeypatch):
     video.close()
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGE = """<!doctype html>
 <video id=v muted autoplay preload=auto src=NAME></video><script>
 const v = document.getElementById("v");
@@ -306,7 +306,7 @@ v.onerror = () => fetch("/told?" + encodeURIComponent(v.error.message));
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium-headless-shell")
 @pytest.mark.parametrize("ending", ["mp4", "webm"])
 def test_a_browser_plays_the_video_to_its_end(tmp_path, ending):
     write_video(tmp_path / f"out.{ending}", [result_of(i, i / 10, size=(320, 240)) for i in range(20)])

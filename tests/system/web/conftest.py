@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
+from tests.helpers.browsers import CHROMIUM
 from tests.helpers.fake_fleet import open_fleet  # noqa: F401
 from tests.helpers.pages import open_page, ways_in  # noqa: F401
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-WORDS = "cannot drive a browser: pip install 'streamrec[dev]', apt-get install chromium"
+WORDS = "cannot drive a browser: pip install 'streamrec[dev]', apt-get install chromium-headless-shell"
 
 
 class Chromium:
@@ -81,7 +80,7 @@ def look(launch) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB", **options)
         contexts.append(context)
         tab = context.new_page()
-        tab.set_default_timeout(15_000)
+        tab.set_default_timeout(60_000)
 
         def hear(text: str) -> None:
             if not re.search(allow, text):
