@@ -62,6 +62,26 @@ def nobody_ends_this_process(monkeypatch) -> None:
     monkeypatch.setattr(ending, "watch_over", lambda *_: None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def the_command_line_is_built_once() -> Iterator[None]:
+    """Typer makes all commands anew for each call, which costs more than most calls of tests."""
+    import typer
+
+    each, made = typer.main.get_command, {}
+
+    def get_command(app: typer.Typer) -> Any:
+        detects = os.environ.get("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION")  # which options are there
+        known = (app, len(app.registered_commands), len(app.registered_groups), detects)  # a test may add one
+        if known not in made:
+            made[known] = each(app)
+        return made[known]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", get_command)
+        patch.setattr("typer.testing._get_command", get_command)
+        yield
+
+
 @pytest.fixture(scope="session")
 def graphs_folder(request, tmp_path_factory) -> Path:
     """A folder that the workers share and later runs find again."""

@@ -102,8 +102,10 @@ class TeachJob:
         source.on_health = opened.on_health
         if lesson.examples:
             log(f"{printable(str(self.examples))}: {_counted(lesson)}")
+        seen = False  # only then is it known that the camera is there
         with closing(polled(self.teacher.results(source), source.interrupt)) as polls:
             for result in polls:
+                seen = seen or result is not None
                 if result is not None:
                     for event in result.events:
                         log(f"{clock(event.timestamp)}  {describe(event)}")
@@ -118,7 +120,9 @@ class TeachJob:
                 opened.press_spoken(keys)
                 if lines is not None:
                     lines.step()
-                if keys.done or (lines is not None and (lines.done or (lines.ended and not opened.faces))):
+                if keys.done or (lines is not None and lines.done):
+                    return
+                if lines is not None and lines.ended and not opened.faces and seen:
                     return
         log(f"{source.name}: that was the last picture")
         while lines is not None and not lines.done and not lines.ended:

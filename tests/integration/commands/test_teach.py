@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +20,9 @@ import cv2
 import pytest
 
 from streamrec import Recognizer
+from streamrec.commands.teach_lines import Lines
 from streamrec.runtime.checkpoint import shipped_models
+from streamrec.sources import cameras
 from streamrec.sources.synthetic import World, WorldSettings
 from tests.helpers import forked
 from tests.helpers.commands import main_here
@@ -98,6 +102,28 @@ def test_a_confirmed_example_outlives_kill_9(tmp_path, clip):
 
 
 # -- mistakes
+
+
+def test_input_that_ends_before_the_camera_answers_does_not_hide_that_it_is_not_there(
+    tmp_path, main_here, monkeypatch
+):
+    ended, step, opened = threading.Event(), Lines.step, cameras.opened_webcam
+
+    def stepped(self, **more):
+        step(self, **more)
+        if self.ended:
+            ended.set()
+
+    @contextlib.contextmanager
+    def opened_late(device):
+        assert ended.wait(60.0)
+        with opened(device) as camera:
+            yield camera
+
+    monkeypatch.setattr(Lines, "step", stepped)
+    monkeypatch.setattr(cameras, "opened_webcam", opened_late)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert_refused(main_here("teach", "99", "--no-window", cwd=tmp_path), "webcam 99 did not open")
 
 
 @pytest.mark.parametrize(
