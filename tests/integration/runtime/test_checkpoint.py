@@ -26,7 +26,7 @@ def test_a_file_is_a_whole_model(tiny_file, tiny_model):
     assert not model.training
 
 
-def test_a_trunk_that_rests_is_stored_in_half_and_read_whole(tmp_path):
+def test_a_frozen_backbone_is_stored_in_half_precision_and_read_in_full(tmp_path):
     size = Transform(height=64, width=64, fit="pad")
     config = ModelConfig(labels=("a", "b"), encoder="person-joints", transform=size, hidden_size=16)
     torch.manual_seed(0)

@@ -232,7 +232,7 @@ def changed(run, before: dict[str, torch.Tensor]) -> set[str]:
     return {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
 
 
-def test_the_trunk_rests_at_first_and_learns_later(blobs):
+def test_the_backbone_is_frozen_at_first_and_learns_later(blobs):
     settings = replace(QUICK, stages="staged", unfreeze=0.5)
     run = begin(blobs, settings)
     before = weights(run.model)
@@ -257,7 +257,7 @@ def test_the_head_may_learn_alone(blobs):
     assert not run.model.encoder.training
 
 
-def test_the_trunk_learns_slower_and_warms_up_when_it_is_let_loose():
+def test_the_backbone_learns_slower_and_warms_up_when_it_is_unfrozen():
     settings = TrainSettings(stages="staged", unfreeze=0.5, trunk_rate=0.1, warmup=0.1)
     parts = [
         recipe._rate(d, settings, backbone=True) / recipe._rate(d, settings)
@@ -284,7 +284,7 @@ def test_frozen_norms_keep_their_weights_and_statistics(blobs, stages):
     assert kept == norms
 
 
-def test_an_encoder_without_a_trunk_cannot_be_staged(blobs):
+def test_an_encoder_without_a_backbone_cannot_be_staged(blobs):
     run = begin(blobs)
     run.model.encoder.cnn = None
     with pytest.raises(ModelError, match="has no backbone to freeze"):

@@ -72,7 +72,7 @@ def test_a_frame_that_comes_between_has_the_features_of_the_one_before(model, ca
     assert looked.rows.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
-def test_the_trunk_is_asked_once_by_all_that_share_a_cache(model, cache, monkeypatch):
+def test_the_backbone_runs_once_for_all_that_share_a_cache(model, cache, monkeypatch):
     recording, again = noisy(4), noisy(4)
     first = kept(model, cache).view(recording, 1)
     monkeypatch.setattr(FeatureCache, "_computed", lambda *_: pytest.fail("asked again"))
@@ -80,7 +80,7 @@ def test_the_trunk_is_asked_once_by_all_that_share_a_cache(model, cache, monkeyp
     assert np.array_equal(first.features, second.features)
 
 
-def test_another_trunk_another_look_and_another_recording_are_asked_themselves(model, cache):
+def test_another_backbone_another_view_and_another_recording_have_features_of_their_own(model, cache):
     looks, recording = kept(model, cache), noisy(5)
     one = looks.view(recording, 1).features
     torch.manual_seed(1)
@@ -99,7 +99,7 @@ def test_where_the_cache_cannot_be_written_they_are_computed(model, tmp_path):
     assert looked.features.shape == (12, model.encoder.feature_size)
 
 
-def test_windows_tell_of_each_picture_what_the_trunk_says_of_it(model, cache):
+def test_windows_hold_the_backbones_features_of_each_picture(model, cache):
     looks = kept(model, cache, views=1)
     recordings = [noisy(8), noisy(9)]
     batch = next(windows_of(recordings, fps=10.0, features=looks))
@@ -108,12 +108,12 @@ def test_windows_tell_of_each_picture_what_the_trunk_says_of_it(model, cache):
     torch.testing.assert_close(torch.from_numpy(batch.backbone).flatten(0, 1), features, atol=2e-3, rtol=2e-3)
 
 
-def test_windows_without_looks_tell_nothing_of_a_trunk():
+def test_windows_without_views_hold_no_features_of_a_backbone():
     assert next(windows_of([recorded(0), scene(8, 12)])).backbone is None
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "joint"])
-def test_a_model_whose_trunk_rests_learns_and_its_trunk_does_not(encoder, monkeypatch, tmp_path):
+def test_a_model_with_a_frozen_backbone_learns_and_its_backbone_does_not(encoder, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     config = replace(CONFIG, encoder=encoder)
     torch.manual_seed(RESTING.seed)
@@ -126,6 +126,6 @@ def test_a_model_whose_trunk_rests_learns_and_its_trunk_does_not(encoder, monkey
     assert not torch.allclose(after["head.classifier.weight"], before["head.classifier.weight"])
 
 
-def test_a_training_whose_trunk_learns_later_keeps_no_looks(monkeypatch):
+def test_a_training_that_unfreezes_its_backbone_keeps_no_features(monkeypatch):
     monkeypatch.setattr(FeatureCache, "__init__", lambda *_, **__: pytest.fail("kept"))
     fit([noisy(0), noisy(1)], CONFIG, replace(RESTING, unfreeze=0.5))

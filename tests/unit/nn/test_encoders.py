@@ -155,7 +155,7 @@ def test_the_same_speed_is_told_alike_however_often_it_is_looked_at(late):
 
 
 @pytest.mark.parametrize("name", ["joint", "joint-spread", "mobilenet_v3_small"])
-def test_what_the_trunk_says_of_pictures_need_not_be_computed_again(name):
+def test_features_of_the_backbone_need_not_be_computed_again(name):
     encoder = make_encoder(name, height=64, width=64).eval()
     pictures, rhythm = torch.randn(2, 3, 3, 64, 64), torch.zeros(2, 3)
     fresh = torch.tensor([[True, False, False]] * 2)
@@ -216,7 +216,7 @@ class TestSpread:
         assert found.isfinite().all()
 
 
-def test_an_encoder_without_such_a_trunk_says_so():
+def test_an_encoder_without_such_a_backbone_says_so():
     encoder = make_encoder("motion", height=32, width=32)
     assert not encoder.has_backbone
     with pytest.raises(ModelError, match="no backbone"):
