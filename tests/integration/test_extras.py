@@ -34,7 +34,7 @@ def blocked(code: str, *words: str | Path, cwd: Path = ROOT) -> str:
     """What Python prints where no package of an extra can be imported."""
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED + code, *map(str, words)],
-        capture_output=True, text=True, cwd=cwd, timeout=120,
+        capture_output=True, text=True, cwd=cwd, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -70,7 +70,7 @@ def demo(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[st
         [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script), *map(str, words[1:])],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         cwd=cwd,
         env=surroundings(),
     )
@@ -442,7 +442,7 @@ def run_cells(code: str, cwd: Path) -> str:
         [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         cwd=cwd,
         env=surroundings(),
     )
@@ -518,7 +518,7 @@ def test_an_own_cnn_becomes_a_file_that_runs(tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=120,
+        timeout=280,
         env=surroundings(),
     )
     assert done.returncode == 0, done.stderr

@@ -200,7 +200,7 @@ with bound({HOST!r}):
         one.bind(("", 0))
         print(one.getsockname()[0])
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280)
     assert (run.stdout.strip(), run.stderr) == (HOST, "")
 
 
@@ -217,7 +217,7 @@ with bound.bound({HOST!r}), socket.socket() as one:
     one.bind(("", 0))
     print(one.getsockname()[0])
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280)
     assert run.stdout.split() == ["0.0.0.0", "0", "False", "0.0.0.0"], run.stderr
 
 
@@ -241,7 +241,7 @@ for name, file in files.items():
             found[f"{name} {kind} {length}"] = errno.errorcode[ctypes.get_errno()] if ok < 0 else 0
 """
     code = _BIND.format(root=str(ROOT)) + script + "\nprint(json.dumps(found))"
-    alone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    alone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280)
     assert alone.returncode == 0, alone.stderr
     wanted, found = json.loads(alone.stdout), answers(script)
     assert {name: (wanted[name], found[name]) for name in wanted if wanted[name] != found[name]} == {}

@@ -114,6 +114,6 @@ def test_bash_itself_completes_a_model(tmp_path):
     )
     told = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "--norc", "-c", script], cwd=tmp_path, env=told, capture_output=True, text=True, timeout=60
+        ["bash", "--norc", "-c", script], cwd=tmp_path, env=told, capture_output=True, text=True, timeout=280
     )
     assert done.stdout.splitlines()[-1] == "fight", done.stdout + done.stderr

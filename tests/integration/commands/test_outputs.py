@@ -257,7 +257,7 @@ def test_a_closed_terminal_ends_a_run_with_its_files_and_its_summary(tmp_path, t
         while not any(path.stat().st_size > 20_000 for path in tmp_path.glob("seen.part.mp4")):
             assert process.poll() is None
         process.send_signal(signal.SIGHUP)
-        told, _ = process.communicate(timeout=60)
+        told, _ = process.communicate(timeout=280)
     finally:
         process.kill()
         process.wait()
@@ -281,7 +281,7 @@ def test_odd_names_are_escaped_whatever_letters_the_terminal_knows(tmp_path, tin
             capture_output=True,
             cwd=tmp_path,
             env=environment() | {"PYTHONIOENCODING": encoding},
-            timeout=120,
+            timeout=280,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -304,7 +304,7 @@ def test_a_command_does_without_its_standard_streams(tmp_path, tiny_file, closed
         capture_output=True,
         cwd=tmp_path,
         env=environment(),
-        timeout=120,
+        timeout=280,
         check=False,
         preexec_fn=lambda: [os.close(number) for number in closed] and None,
     )
@@ -391,7 +391,7 @@ def test_neither_a_full_disk_nor_a_reader_that_stopped_ends_or_holds_up_a_watch(
         resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
 
     full = subprocess.run(
-        [*words, "full.jsonl"], preexec_fn=small, stdout=subprocess.PIPE, timeout=120, **options
+        [*words, "full.jsonl"], preexec_fn=small, stdout=subprocess.PIPE, timeout=280, **options
     )
     assert full.returncode == 0, full.stderr
     assert full.stdout.count("full.jsonl cannot be written") == 1
@@ -403,7 +403,7 @@ def test_neither_a_full_disk_nor_a_reader_that_stopped_ends_or_holds_up_a_watch(
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.write(writing, b" " * 4096)
     try:  # nobody ever reads it
-        unread = forked.run([*words, "-"], stdout=writing, timeout=120, **options)
+        unread = forked.run([*words, "-"], stdout=writing, timeout=280, **options)
     finally:
         os.close(reading)
         os.close(writing)

@@ -248,18 +248,29 @@ WINDOW = (
     + """
 import cv2
 import streamrec.outputs.window as window
+from streamrec.core.console import LineConsole
 
 shown, real_show, real_wait = [], cv2.imshow, cv2.waitKeyEx
-keys = {4: "n", 6: "w", 8: "a", 10: "v", 12: "e", 14: chr(13), 30: "1", 55: "1", 80: "1", 105: " ",
-        135: "l", 138: "u", 141: "l", 150: "q"}  # after so many frames
+# Each key, how many frames after the one before it, and what was told by then.
+keys = [("n", 4, ""), *((key, 2, "") for key in "wave"), (chr(13), 2, ""), ("1", 16, ""), ("1", 15, "example 1"),
+        ("1", 15, "example 2"), (" ", 15, "example 3"), ("l", 3, "example 4"), ("u", 3, ""), ("l", 3, "undone"),
+        ("q", 3, "")]
+told, last, print_line = [], [0], LineConsole.print_line
 
 
 def waited(delay):
     code = real_wait(delay)
-    due = next((count for count in keys if count <= len(shown)), None)  # two frames may come between two questions
-    return code if due is None else ord(keys.pop(due))
+    if not keys:
+        return code
+    key, frames, what = keys[0]
+    if len(shown) - last[0] < frames or what not in "".join(told):
+        return code
+    keys.pop(0)
+    last[0] = len(shown)
+    return ord(key)
 
 
+LineConsole.print_line = lambda self, text, *more: (told.append(str(text)), print_line(self, text, *more))[1]
 cv2.imshow = lambda title, image: (shown.append(image.shape), real_show(title, image))
 cv2.waitKeyEx = waited
 """

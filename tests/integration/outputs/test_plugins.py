@@ -45,7 +45,7 @@ def test_it_runs_from_the_command_line(tmp_path):
             sys.executable, "-m", "streamrec", "run", "synthetic:3", "--model", "synthetic", "--no-show",
             "--max-seconds", "3", "--sink", "doorbell.py:Doorbell",
         ],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        cwd=tmp_path, capture_output=True, text=True, timeout=280, env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     started = len(re.findall("started", run.stdout))

@@ -347,11 +347,11 @@ def test_it_is_replayed_from_the_command_line_also_after_a_kill(tmp_path):
     finally:
         process.kill()
         process.wait(60.0)
-    done = forked.run([*run, "replay", "flight"], capture_output=True, text=True, timeout=120, **where)
+    done = forked.run([*run, "replay", "flight"], capture_output=True, text=True, timeout=280, **where)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"\d\d+ frames in \d+ steps done again\nthe same, bit for bit\n", done.stdout)
     done = forked.run(
-        [*run, "replay", "flight", "--engine", "torch"], capture_output=True, text=True, timeout=120, **where
+        [*run, "replay", "flight", "--engine", "torch"], capture_output=True, text=True, timeout=280, **where
     )
     assert done.returncode == 1
     assert "the first difference: part-000001.jsonl, line " in done.stdout

@@ -434,7 +434,9 @@ class TestAccounts:
         ]
         with Watcher(Scripted(takes=takes)) as watcher:
             cameras = [watcher.add(source.name, source) for source in sources]
-            found = steps_until(watcher, lambda found: cameras[0].health.state is SourceState.ended)
+            found = steps_until(
+                watcher, lambda found: all(cameras[n].health.state is SourceState.ended for n in (0, 3))
+            )
             assert cameras[2].health.state is SourceState.live
             watcher.stop()
             found += watcher.step()

@@ -688,19 +688,20 @@ class TestSpoiledPictures:
 
         def read(reader: ReaderThread) -> None:
             reader.opened()
-            for number in range(60):
+            for number in range(80):
                 if number < 10 or 38 <= number < 43:
                     reader.put(DecodedFrame(plain, None, time.monotonic(), True))
                 else:
                     reader.refuse("torn")
                 time.sleep(0.02)
+            ended.append(time.monotonic())
 
+        ended: list[float] = []
         source, changes = scripted(read, monkeypatch, retries=0)
-        begun = time.monotonic()
         with capture(source, capacity=200) as frames, pytest.raises(SourceError):
             list(frames)
         assert [health.state for _, health in changes[:3]] == ["connecting", "live", "stalled"]
-        assert changes[2][0] - begun < 1.1  # a second after the last of those few it would have been 1.9
+        assert changes[2][0] < ended[0]  # a second after the last of those few it would have ended before
 
     def test_a_picture_that_stands_still_for_long_is_frozen_and_one_that_moves_is_live(self):
         with still_camera() as (address, moving):
@@ -1062,7 +1063,7 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
 """
         with silent_camera() as address:
             run = subprocess.run(
-                [sys.executable, "-c", code, address], capture_output=True, text=True, timeout=120
+                [sys.executable, "-c", code, address], capture_output=True, text=True, timeout=280
             )
         assert (run.returncode, run.stderr) == (0, "")
 

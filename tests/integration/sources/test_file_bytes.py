@@ -233,7 +233,7 @@ def test_a_password_is_given_to_a_server_that_asks(film):
 def test_run_ends_with_3_where_the_rest_of_a_film_was_lost(film):
     with store(film.read_bytes(), never_more_than_half) as (_, address):
         command = [sys.executable, "-m", "streamrec", "run", address, "-m", "synthetic", "--no-show"]
-        ended = forked.run(command, capture_output=True, text=True, timeout=120)
+        ended = forked.run(command, capture_output=True, text=True, timeout=280)
         assert ended.returncode == 3
         assert "the connection was lost" in ended.stderr
         assert "Traceback" not in ended.stderr

@@ -188,7 +188,8 @@ def test_a_camera_of_whatever_kind_is_read_without_a_reconnect(trials: Trials, f
     assert trial.damaged <= 2  # before the codec has found its feet
     if not FAULTS[fault].work:
         assert trial.recovered is not None
-        assert trial.skipped <= 0.1 * len(trial.good) + 2
+        dropped = trial.counts[-1].frames - len(trial.seen)  # by the ring buffer of a busy machine
+        assert trial.skipped - dropped <= 0.1 * len(trial.good) + 2
 
 
 @faults_where()
