@@ -60,7 +60,12 @@ export const closeButton = (onclick) => h("button", { type: "button", class: "ic
 /** Shows a dialog; when it closes, the focus goes back to where it was, or, where that was redrawn, to what `fallback` finds. */
 export function openDialog(dialog, fallback = () => null) {
   const opener = document.activeElement;
-  dialog.addEventListener("close", () => { dialog.remove(); (opener?.isConnected ? opener : fallback())?.focus(); });
+  dialog.addEventListener("close", () => {
+    // It comes after the dialog has gone: by then the focus may be where somebody has moved it.
+    const focused = document.activeElement, lost = !focused || focused === document.body || dialog.contains(focused);
+    dialog.remove();
+    if (lost) (opener?.isConnected ? opener : fallback())?.focus();
+  });
   document.body.append(dialog);
   dialog.showModal();
 }

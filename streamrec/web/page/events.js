@@ -181,12 +181,23 @@ export function eventsView(page, main, rest) {
       events = further ? [...events, ...found.events] : found.events;
       more = found.more;
       next.hidden = more === null;
+      takeRecent(); // what began while this was on its way
       show();
     } catch (error) {
       setText(count, error.message);
     } finally {
       next.disabled = false;
     }
+  }
+
+  /** New events are added at the top; older ones stay as they were loaded. */
+  function takeRecent() {
+    const byId = new Map(events.map((event) => [event.id, event]));
+    for (const event of page.recent.events) {
+      if (byId.has(event.id) && !judged(event)) byId.delete(event.id);
+      else if (byId.has(event.id) || (fits(event) && (!events.length || event.started >= events[0].started))) byId.set(event.id, event);
+    }
+    events = [...byId.values()].sort((a, b) => (a.started < b.started ? 1 : -1));
   }
 
   function load() { more = null; fetchPage(false); }
@@ -247,13 +258,7 @@ export function eventsView(page, main, rest) {
   return {
     events() {
       if (like) return; // the list is of the past
-      // New events are added at the top; older ones stay as they were loaded.
-      const byId = new Map(events.map((event) => [event.id, event]));
-      for (const event of page.recent.events) {
-        if (byId.has(event.id) && !judged(event)) byId.delete(event.id);
-        else if (byId.has(event.id) || (fits(event) && (!events.length || event.started >= events[0].started))) byId.set(event.id, event);
-      }
-      events = [...byId.values()].sort((a, b) => (a.started < b.started ? 1 : -1));
+      takeRecent();
       show();
     },
     tick() { for (const one of rows.values()) one.tick(); if (++slow % 10 === 0 && !like && !document.querySelector("dialog")) showLanes(); },

@@ -318,6 +318,42 @@ class TestLogIn:
 
 
 class TestMoving:
+    def test_a_dialog_that_has_gone_takes_no_focus_from_where_it_was_moved(self, open_page, look):
+        page = open_page("door")
+        page.actors["door"].start("wave")
+        tab = look(page.url)
+        tab.get_by_role("heading", name="door").wait_for()
+        tab.keyboard.press("e")  # which gives the focus to what is shown
+        tab.locator("button.event").wait_for()
+        tab.keyboard.press("?")
+        tab.get_by_role("dialog", name="Keyboard").wait_for()
+        # A browser says that a dialog was closed a moment later.
+        tab.evaluate(
+            "() => { document.querySelector('dialog').close(); document.querySelector('button.event').focus() }"
+        )
+        tab.wait_for_function("!document.querySelector('dialog')")
+        tab.keyboard.press("Enter")
+        tab.get_by_role("dialog", name="wave · door").wait_for()
+
+    def test_what_starts_while_the_list_is_loaded_stays_in_it(self, open_page, look):
+        page = open_page("door")
+        page.actors["door"].show()
+        tab = look(page.url)
+        tab.get_by_role("heading", name="door").wait_for()
+
+        def slowly(route):
+            answer = route.fetch()  # of a history that has nothing yet
+            page.actors["door"].start("wave")
+            time.sleep(0.5)  # it is told to the page meanwhile
+            route.fulfill(response=answer)
+
+        tab.route("**/api/v1/events?*", slowly)
+        tab.keyboard.press("e")
+        with tab.expect_response("**/api/v1/events?*"):
+            tab.get_by_role("heading", name="Events", level=1).wait_for()
+        tab.locator("button.event").wait_for()
+        assert tab.locator("button.event").count() == 1
+
     def test_by_keyboard_alone(self, open_page, look):
         page = open_page("door", "yard")
         page.actors["yard"].start("wave")
