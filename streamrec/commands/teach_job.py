@@ -120,9 +120,8 @@ class TeachJob:
                 opened.press_spoken(keys)
                 if lines is not None:
                     lines.step()
-                if keys.done or (lines is not None and lines.done):
-                    return
-                if lines is not None and lines.ended and not opened.faces and seen:
+                over = lines is not None and (lines.done or (lines.ended and not opened.faces and seen))
+                if keys.done or over:
                     return
         log(f"{source.name}: that was the last picture")
         while lines is not None and not lines.done and not lines.ended:

@@ -16,7 +16,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -55,6 +55,10 @@ class Camera(ThreadingHTTPServer):
         self.login = ""  # "user:password"; "": everybody
         self.numbers = itertools.count()
         super().__init__(("127.0.0.1", port), Handler)
+
+    def parts(self, data: bytes, total: int) -> Iterable[bytes]:
+        """The rest of a file of so many bytes, as it is sent."""
+        return [data]
 
 
 class QuietHandler(BaseHTTPRequestHandler):
@@ -124,7 +128,7 @@ class Handler(QuietHandler):
             fields["Content-Range"] = f"bytes {first}-{last}/{total}"
         self._head(status, fields | {"Content-Length": str(len(data))})
         if send:
-            self._write([data])
+            self._write(self.server.parts(data, total))
 
     def _parts(self) -> Iterator[bytes]:
         due = time.monotonic()
@@ -136,7 +140,7 @@ class Handler(QuietHandler):
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
             yield head.encode() + data + b"\r\n"
 
-    def _write(self, parts: Iterator[bytes] | list[bytes]) -> None:
+    def _write(self, parts: Iterable[bytes]) -> None:
         try:
             for part in parts:
                 self.wfile.write(part)

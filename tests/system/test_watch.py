@@ -564,8 +564,9 @@ class TestAfter:
             entries = history.query()
         assert {entry.camera for entry in entries} == {"alive", "other"}
         assert all(entry.ended is not None and not entry.interrupted for entry in entries)
+        assert all(entry.clip is None or Path(entry.clip).exists() for entry in entries)
         if "the evidence was not written within" not in watch.text:  # it is on a machine that has no time
-            assert all(entry.clip is not None and Path(entry.clip).exists() for entry in entries)
+            assert all(entry.clip is not None for entry in entries)
             assert not list(tmp_path.rglob("*.part*"))
 
     def test_a_change_of_what_comes_after_is_told_to_wait(self, tmp_path, models):

@@ -61,10 +61,9 @@ export const closeButton = (onclick) => h("button", { type: "button", class: "ic
 export function openDialog(dialog, fallback = () => null) {
   const opener = document.activeElement;
   dialog.addEventListener("close", () => {
-    // It comes after the dialog has gone: by then the focus may be where somebody has moved it.
-    const focused = document.activeElement, lost = !focused || focused === document.body || dialog.contains(focused);
     dialog.remove();
-    if (lost) (opener?.isConnected ? opener : fallback())?.focus();
+    // This comes after the dialog has gone: by then the focus may be where somebody has moved it.
+    if (document.activeElement === document.body) (opener?.isConnected ? opener : fallback())?.focus();
   });
   document.body.append(dialog);
   dialog.showModal();

@@ -63,8 +63,7 @@ class Starts:
     def fork_server(self) -> int:
         """Its process: the first one that was started."""
         one, *_ = wait_for(
-            lambda: Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split(),
-            60.0,
+            lambda: Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         )
         return int(one)
 
@@ -140,7 +139,7 @@ def test_the_fork_server_ends_with_what_started_it_and_leaves_no_file(starts):
     server = starts.fork_server()
     address = Path(starts.worker()["address"])
     starts.process.kill()
-    wait_for(lambda: not _lives(server), 60.0)
+    wait_for(lambda: not _lives(server))
     assert not address.parent.exists()
 
 

@@ -128,12 +128,12 @@ def fleets(tmp_path: Path) -> Iterator[Callable[[str], FleetOnOneHost]]:
 
 
 @pytest.fixture
-def arrivals() -> Iterator[Callable[..., ArrivingFiles]]:
-    with contextlib.ExitStack() as stack:
-        yield lambda **files: stack.enter_context(arriving(**files))
+def arrived(tmp_path: Path) -> Iterator[ArrivingFiles]:
+    with arriving(tmp_path) as files:
+        yield files
 
 
-def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies(fleets, arrivals, tmp_path):
+def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies(fleets, arrived, tmp_path):
     video = make_video(tmp_path / "long.mp4", (160, 120), 600, 10.0, seed=1)
     phone = table(tmp_path / "phone.csv", 600.0)
     pictures = [frame.image for frame in open_source(video)]
@@ -143,8 +143,7 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     wanted = {("synthetic", f"file {n}"): expected(video) for n in range(2)}
     wanted |= {("motion", "phone"): walked(phone), ("digits", "party"): spoken(party)}
     assert all(len(events) > 5 for events in wanted.values())
-    arrived = arrivals(long=video)
-    files = "".join(FILE.format(n=n, video=arrived.address("long")) for n in range(2))
+    files = "".join(FILE.format(n=n, video=arrived.address(video.name)) for n in range(2))
     # With a camera that never ends the fleet does not end with its files, however soon they have been read.
     fleet = fleets(files + LISTENS.format(party=party) + READS.format(phone=phone) + LIVE.format(n=1))
 
